@@ -50,7 +50,8 @@ def build_tiny_tokenizer(directory: Path) -> None:
         [pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     learner.train_from_iterator(
-        SENTENCES, trainers.BpeTrainer(vocab_size=200, end_of_word_suffix="</w>", show_progress=False)
+        SENTENCES,
+        trainers.BpeTrainer(vocab_size=200, end_of_word_suffix="</w>", show_progress=False),
     )
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
 
@@ -67,7 +68,9 @@ def build_tiny_tokenizer(directory: Path) -> None:
     (directory / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def tiny_components(*, in_channels: int = 2 * LATENT_CHANNELS, vocab_size: int = 800, seed: int = 0):  # type: ignore[no-untyped-def]
+def tiny_components(
+    *, in_channels: int = 2 * LATENT_CHANNELS, vocab_size: int = 800, seed: int = 0
+):  # type: ignore[no-untyped-def]
     """Return (unet, vae, text_encoder, scheduler) with weights that depend on `seed` only."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
