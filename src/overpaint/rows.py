@@ -1,0 +1,120 @@
+"""Rows of the datasets: what a triplet and a pair are, column by column.
+
+The names of the columns are a contract: they are those of the public InstructPix2Pix data,
+and no part of the package spells them another way.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+from overpaint.errors import UserError
+
+if TYPE_CHECKING:
+    from datasets import Features
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triplet:
+    """A caption, an instruction, and the caption of the picture after the edit."""
+
+    original_prompt: str
+    edit_prompt: str
+    edited_prompt: str
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], where: str) -> Self:
+        """Read a row of a file; `where` (a file and line, say) goes into the message.
+
+        Raises:
+            UserError: a column is missing, is no text, or is empty.
+        """
+        texts = {}
+        for field in fields(Triplet):
+            value = row.get(field.name)
+            if not isinstance(value, str) or not value.strip():
+                state = "has no" if value is None else "has an empty or unusable"
+                raise UserError(f"{where} {state} column {field.name}: a triplet needs its text.")
+            texts[field.name] = value
+        return cls(**texts)
+
+    def to_row(self) -> dict[str, Any]:
+        """The row as a dataset stores it."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair(Triplet):
+    """A triplet with its two pictures, what produced them, and how well they fit.
+
+    Both images are RGB and of one size. What is unknown or does not apply is None.
+    `conditioning_scale` belongs to the ControlNet method, `attention_fraction` (the share of
+    steps with the source's attention, in [0, 1]) to Prompt-to-Prompt. The `clip_*` scores are
+    cosines in [-1, 1] on L2-normalised embeddings: `clip_original` and `clip_edited` of image
+    and caption before and after, `clip_image` of the two images, `clip_direction` of the
+    difference of the images and the difference of the captions (2211.09800, section 3.1.2).
+    """
+
+    original_image: Image
+    edited_image: Image
+    seed: int | None = None
+    kind: str | None = None
+    method: str | None = None
+    conditioning_scale: float | None = None
+    attention_fraction: float | None = None
+    guidance_scale: float | None = None
+    num_inference_steps: int | None = None
+    model: str | None = None
+    clip_original: float | None = None
+    clip_edited: float | None = None
+    clip_image: float | None = None
+    clip_direction: float | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """The row as a dataset stores it: images as PNG bytes, equal images equal bytes."""
+        row = super().to_row()
+        for name in IMAGE_COLUMNS:
+            row[name] = {"bytes": png_bytes(row[name]), "path": None}
+        return row
+
+
+TRIPLET_COLUMNS = tuple(field.name for field in fields(Triplet))
+PAIR_COLUMNS = tuple(field.name for field in fields(Pair))
+IMAGE_COLUMNS = ("original_image", "edited_image")
+# What training cannot do without; public data has these three and often no other.
+NEEDED_PAIR_COLUMNS = ("original_image", "edit_prompt", "edited_image")
+
+_INTEGERS = ("seed", "num_inference_steps")
+
+
+def pair_features() -> Features:
+    """The features of a dataset of pairs, in the order of `PAIR_COLUMNS`."""
+    from datasets import Features, Image, Value
+
+    def feature(name: str) -> Any:
+        if name in IMAGE_COLUMNS:
+            return Image()
+        if name in _INTEGERS:
+            return Value("int64")
+        texts = (*TRIPLET_COLUMNS, "kind", "method", "model")
+        return Value("string") if name in texts else Value("float64")
+
+    return Features({name: feature(name) for name in PAIR_COLUMNS})
+
+
+def triplet_features() -> Features:
+    """The features of a dataset of triplets."""
+    from datasets import Features, Value
+
+    return Features({name: Value("string") for name in TRIPLET_COLUMNS})
+
+
+def png_bytes(image: Image) -> bytes:
+    """The image as PNG: lossless, and the same bytes for the same pixels."""
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", compress_level=6)
+    return stream.getvalue()

@@ -1,0 +1,193 @@
+"""A dataset as a folder of parquet shards.
+
+    DIR/README.md                           a card that says what it is and where the data lies
+    DIR/data/train-00000-of-00008.parquet   one shard: the unit of work, written whole or not at all
+
+A row's key is a hash of its content; the key decides the shard and the seed. So the rows do
+not depend on the order or number of workers, and a rerun does only the shards that are missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from overpaint.errors import UserError
+from overpaint.files import reason, write_atomic
+from overpaint.rows import NEEDED_PAIR_COLUMNS
+from overpaint.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
+
+ROWS_PER_GROUP = 256  # bounds what a reader or writer holds in memory at once
+
+_SHARD_NAME = re.compile(r"train-(\d{5})-of-(\d{5})\.parquet")
+
+
+def row_key(*texts: str) -> str:
+    """The key of a row (32 hex digits): a hash of its texts, in their order."""
+    digest = blake2b(digest_size=16)
+    for text in texts:
+        data = text.encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()
+
+
+def row_seed(seed: int, key: str) -> int:
+    """The seed for everything random about the row with this key, in [0, 2**63)."""
+    return derive_seed(seed, "row", key)
+
+
+def shard_of(key: str, count: int) -> int:
+    """Which of `count` shards the row with this key belongs to."""
+    return int(key, 16) % count
+
+
+def shard_path(folder: str | Path, index: int, count: int) -> Path:
+    """Where shard `index` of `count` lies."""
+    return Path(folder, "data", f"train-{index:05d}-of-{count:05d}.parquet")
+
+
+def missing_shards(folder: str | Path, count: int) -> list[int]:
+    """The shards that are still to be written, in order.
+
+    Raises:
+        UserError: the folder holds shards of another number, that is, another dataset.
+    """
+    found = _shards_in(folder)
+    counts = {of for _, of in found} - {count}
+    if counts:
+        raise UserError(
+            f"{folder} already holds a dataset of {counts.pop()} shards, and {count} are to be "
+            "written: choose another folder or delete this one."
+        )
+    done = {index for index, _ in found}
+    return [index for index in range(count) if index not in done]
+
+
+def write_shard(
+    folder: str | Path,
+    index: int,
+    count: int,
+    rows: Iterable[Mapping[str, Any]],
+    features: Features,
+) -> Path:
+    """Write one shard whole or not at all; `rows` are taken one group at a time, in order.
+
+    A row maps the names in `features` to values; an image is `{"bytes": ..., "path": None}`.
+
+    Raises:
+        UserError: it cannot be written (full disk, folder not writable, ...).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = features.arrow_schema
+    path = shard_path(folder, index, count)
+
+    def write(aside: Path) -> None:
+        with pq.ParquetWriter(aside, schema) as writer:
+            for group in _groups(rows):
+                writer.write_table(pa.Table.from_pylist(group, schema=schema))
+
+    write_atomic(path, write)
+    return path
+
+
+def write_card(folder: str | Path, title: str, text: str, license: str | None = None) -> None:
+    """Write `README.md`, which tells dataset loaders where the shards lie."""
+    head = [f"license: {license}"] if license else []
+    head += ["configs:", "- config_name: default", "  data_files: data/train-*.parquet"]
+    card = "\n".join(["---", *head, "---", f"# {title}", "", text.strip(), ""])
+    write_atomic(Path(folder, "README.md"), card.encode())
+
+
+def read_pairs(folder: str | Path) -> Dataset:
+    """Read a folder of pairs as a memory-mapped dataset, images decoded when a row is taken.
+
+    Columns beyond `NEEDED_PAIR_COLUMNS` may be absent: public data has no others.
+
+    Raises:
+        UserError: there is no such folder, shards are missing, or one cannot be read.
+    """
+    paths = _whole_dataset(Path(folder))
+    for path in paths:
+        _check_shard(path)
+    from datasets import Dataset, disable_progress_bars
+    from datasets.exceptions import DatasetGenerationError
+
+    disable_progress_bars()
+    try:
+        dataset = Dataset.from_parquet([str(path) for path in paths])
+    except (DatasetGenerationError, OSError, ValueError) as error:
+        cause = " ".join(str(error.__cause__ or error).split())
+        raise UserError(f"cannot read the pairs in {folder}: {cause}.") from error
+    if len(dataset) == 0:
+        raise UserError(f"{folder} holds no pairs: all its shards are empty.")
+    return _with_images(dataset)
+
+
+def _shards_in(folder: str | Path) -> list[tuple[int, int]]:
+    """(index, count) of every shard that is there."""
+    data = Path(folder, "data")
+    names = sorted(path.name for path in data.iterdir()) if data.is_dir() else []
+    matches = [_SHARD_NAME.fullmatch(name) for name in names]
+    return [(int(match[1]), int(match[2])) for match in matches if match]
+
+
+def _whole_dataset(folder: Path) -> list[Path]:
+    """The paths of all shards of a finished dataset."""
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder} to read pairs from.")
+    found = _shards_in(folder)
+    if not found:
+        raise UserError(
+            f"{folder} holds no dataset: it has no files data/train-00000-of-0000N.parquet."
+        )
+    count = found[0][1]
+    missing = missing_shards(folder, count)
+    if missing:
+        some = ", ".join(str(index) for index in missing[:5]) + ", ..." * (len(missing) > 5)
+        raise UserError(
+            f"{folder} lacks {len(missing)} of its {count} shards ({some}): "
+            "run the command that wrote it once more, it will do only these."
+        )
+    return [shard_path(folder, index, count) for index in range(count)]
+
+
+def _check_shard(path: Path) -> None:
+    """Read a shard's footer, which sits at its end: a cut-off file has none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowInvalid, OSError) as error:
+        why = reason(error) if isinstance(error, OSError) else "it is no whole parquet file"
+        raise UserError(
+            f"cannot read {path}: {why}; delete it and run the command that wrote it once more."
+        ) from error
+    absent = [name for name in NEEDED_PAIR_COLUMNS if name not in names]
+    if absent:
+        raise UserError(f"{path} has no column {' or '.join(absent)}: these are not pairs.")
+
+
+def _with_images(dataset: Dataset) -> Dataset:
+    """Shards of other writers may hold images as plain bytes: say that they are images."""
+    from datasets import Image
+
+    for name in ("original_image", "edited_image"):
+        if not isinstance(dataset.features[name], Image):
+            dataset = dataset.cast_column(name, Image())
+    return dataset
+
+
+def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    iterator = iter(rows)
+    while group := list(islice(iterator, ROWS_PER_GROUP)):
+        yield group
