@@ -1,0 +1,133 @@
+"""Checkpoints: a folder of safetensors and JSON, put in place whole, checked when read.
+
+    checkpoints/step-0000500/
+        weights.safetensors  optimizer.safetensors  ema.safetensors  ...
+        state.json           {"step": 500, "files": {name: checksum}, ...}
+
+No pickle: reading a checkpoint never runs code.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from overpaint.errors import UserError
+from overpaint.files import dir_aside
+
+_STATE = "state.json"
+_BLOCK = 1 << 22
+
+
+class Damaged(Exception):
+    """A checkpoint that cannot be read; an older one may do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`step` optimizer steps are done; `parts` are named groups of named tensors."""
+
+    step: int
+    parts: dict[str, dict[str, Tensor]]
+    extra: dict[str, Any]
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write `folder/step-NNNNNNN` aside and rename it; then delete all but the `keep` newest.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full; older ones still stand.
+    """
+    final = folder / f"step-{checkpoint.step:07d}"
+    with dir_aside(final) as aside:
+        files = {}
+        for part, tensors in checkpoint.parts.items():
+            path = aside / f"{part}.safetensors"
+            _save(path, {name: t.detach().contiguous().cpu() for name, t in tensors.items()})
+            files[path.name] = _checksum(path)
+        state = {"step": checkpoint.step, "files": files, "extra": checkpoint.extra}
+        (aside / _STATE).write_text(json.dumps(state, indent=1))
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def read_newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that can be read; none when there is no checkpoint yet.
+
+    A damaged one is passed over with a line on stderr and deleted once an older one is read.
+
+    Raises:
+        UserError: there are checkpoints, and all of them are damaged.
+    """
+    damaged: list[Path] = []
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            checkpoint = read_checkpoint(path)
+        except Damaged as error:
+            print(f"overpaint: passing over a damaged checkpoint: {error}", file=sys.stderr)
+            damaged.append(path)
+            continue
+        for bad in damaged:
+            shutil.rmtree(bad, ignore_errors=True)
+        return checkpoint
+    if damaged:
+        raise UserError(
+            f"every checkpoint in {folder} is damaged: delete that folder to train from the start."
+        )
+    return None
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read one checkpoint folder.
+
+    Raises:
+        Damaged: a file is missing, cut short or differs from its checksum.
+    """
+    try:
+        state = json.loads((path / _STATE).read_text())
+        parts = {}
+        for name, checksum in state["files"].items():
+            if _checksum(path / name) != checksum:
+                raise Damaged(f"{path / name} differs from its checksum")
+            parts[Path(name).stem] = load_file(path / name)
+        return Checkpoint(int(state["step"]), parts, state["extra"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise Damaged(f"{path} ({error})") from error
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoint folders in `folder`, oldest first."""
+    found = [p for p in folder.glob("step-*") if p.is_dir() and p.name[5:].isdigit()]
+    return sorted(found, key=lambda p: int(p.name[5:]))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the dot-prefixed folders that a killed process left half written."""
+    for path in folder.glob(".step-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _save(path: Path, tensors: dict[str, Tensor]) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # how safetensors reports a full disk
+        raise OSError(None, str(error)) from error
+
+
+def _checksum(path: Path) -> str:
+    """CRC-32 of a file: guards against a torn or decayed file, not against an attacker."""
+    value = 0
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            value = zlib.crc32(block, value)
+    return f"{value:08x}"

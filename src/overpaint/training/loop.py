@@ -1,0 +1,419 @@
+"""The training loop, for any module and any loss.
+
+    model = fit(model, loss, LoopSettings(steps=300, batch_size=32, learning_rate=5e-5), out)
+
+`out/` then holds `run.json` (the configuration), `log.jsonl` (every metric) and
+`checkpoints/`. The same call resumes a run that was killed, wherever that was, and ends in the
+same weights (on the CPU to the byte): no state of a random generator or of a data loader
+exists, see `training.step`. Scales out with `accelerate launch` or `torchrun`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from torch import Tensor, nn
+
+from overpaint.diffusion.schedules import lr_multiplier
+from overpaint.errors import UserError
+from overpaint.files import write_atomic
+from overpaint.progress import Progress
+from overpaint.seeds import derive_seed
+from overpaint.training.checkpoints import (
+    Checkpoint,
+    read_newest,
+    remove_leftovers,
+    write_checkpoint,
+)
+from overpaint.training.ema import Ema
+from overpaint.training.log import Log
+from overpaint.training.settings import LoopSettings
+from overpaint.training.step import Step
+
+Loss = Callable[[nn.Module, Step], dict[str, Tensor]]
+Validate = Callable[[nn.Module, int], dict[str, float] | None]
+
+# Settings that change neither the weights nor the log: they may differ when a run is resumed.
+FREE_SETTINGS = frozenset({"checkpoint_every", "keep_checkpoints", "validate_every"})
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    settings: LoopSettings,
+    out: Path,
+    *,
+    validate: Validate | None = None,
+    describe: dict[str, Any] | None = None,
+    name: str = "train",
+) -> nn.Module:
+    """Train `model` (float32, changed in place) and return it, in eval mode, with EMA weights.
+
+    `loss(model, step)` gives {"loss": scalar, ...} for one micro-batch; the other entries are
+    logged. `validate(model, steps_done)` sees the EMA weights in eval mode without gradients,
+    and may return metrics to log. `describe` (JSON values) is what else defines the run, the
+    data's hash for example. `name` stands before the progress.
+
+    Raises:
+        UserError: `out` holds a run of another configuration, only damaged checkpoints, or
+            cannot be written; the loss became nan or infinite; fp16 without a GPU.
+    """
+    accelerator = make_accelerator(settings)
+    _check_configuration(accelerator, model, settings, out, describe or {})
+    run = _Run.build(accelerator, model, settings, out)
+    start = run.resume()
+    if start < settings.steps:
+        with Progress(name, total=settings.steps, done=start) as progress:
+            for index in range(start, settings.steps):
+                run.train_step(loss, index)
+                run.after_step(index + 1, validate, progress if run.main else None)
+    if run.ema is not None:
+        run.ema.exchange()
+    return model.eval()
+
+
+def make_accelerator(settings: LoopSettings) -> Accelerator:
+    """The Accelerator with the run's precision; a fresh one even after an earlier run.
+
+    Raises:
+        UserError: fp16 without a GPU, or a batch that the processes cannot share evenly.
+    """
+    # Accelerate keeps the first run's precision for the whole process and refuses another.
+    AcceleratorState._reset_state()
+    precision = settings.mixed_precision
+    if precision == "auto":
+        on_gpu = Accelerator(mixed_precision="no").device.type == "cuda"
+        precision = "fp16" if on_gpu else "no"
+        AcceleratorState._reset_state()
+    accelerator = Accelerator(mixed_precision=precision)
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        raise UserError("mixed_precision fp16 needs a GPU: choose no or bf16 on the CPU.")
+    kinds = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    if accelerator.distributed_type not in kinds:
+        raise UserError(
+            f"training runs on one device or data-parallel, not with {accelerator.distributed_type}"
+            ": choose another configuration with `accelerate config`."
+        )
+    if settings.batch_size % accelerator.num_processes:
+        raise UserError(
+            f"batch_size {settings.batch_size} cannot be shared evenly by "
+            f"{accelerator.num_processes} processes: it counts the samples of all of them."
+        )
+    return accelerator
+
+
+@dataclass
+class _Run:
+    """What a step works on."""
+
+    accelerator: Accelerator
+    model: nn.Module
+    wrapped: nn.Module  # what is called: the model, or its data-parallel wrapper
+    optimizer: torch.optim.Optimizer
+    ema: Ema | None
+    settings: LoopSettings
+    out: Path
+    log: Log
+    meter: Meter
+    since: float = field(default_factory=time.monotonic)
+    since_step: int = 0
+
+    @classmethod
+    def build(
+        cls, accelerator: Accelerator, model: nn.Module, settings: LoopSettings, out: Path
+    ) -> _Run:
+        if settings.channels_last:
+            model.to(memory_format=torch.channels_last)
+        model.to(accelerator.device).train()
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            trained,
+            lr=settings.learning_rate,
+            betas=(settings.adam_beta1, settings.adam_beta2),
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        ema = None if settings.ema_decay is None else Ema(trained, settings.ema_decay)
+        if settings.compile:
+            model.compile()
+        wrapped, prepared = accelerator.prepare(model, optimizer)
+        log = Log(out / "log.jsonl")
+        meter = Meter(accelerator)
+        return cls(accelerator, model, wrapped, prepared, ema, settings, out, log, meter)
+
+    @property
+    def main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    def train_step(self, loss: Loss, index: int) -> None:
+        """One optimizer step; nothing in it waits for the device."""
+        settings = self.settings
+        factor = lr_multiplier(settings.lr_schedule, index, settings.steps, settings.warmup_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * factor
+        for micro in range(settings.gradient_accumulation_steps):
+            metrics = self._micro_step(loss, index, micro)
+            self.meter.add(metrics, index + 1)
+        norm = self._clip()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if norm is not None:
+            # Under fp16 an infinite norm is ordinary: that step is skipped and the scale lowered.
+            self.meter.add({"grad_norm": norm}, index + 1, guard=self.accelerator.scaler is None)
+        if self.ema is not None:
+            self.ema.update(index)
+
+    def _micro_step(self, loss: Loss, index: int, micro: int) -> dict[str, Tensor]:
+        settings, accelerator = self.settings, self.accelerator
+        step = Step(
+            index=index,
+            micro=micro,
+            accumulation=settings.gradient_accumulation_steps,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+            device=accelerator.device,
+        )
+        # Dropout layers draw from the global generator: seeded here, it needs no saving either.
+        torch.manual_seed(derive_seed(settings.seed, "global", index, micro, step.process))
+        last = micro + 1 == settings.gradient_accumulation_steps
+        with contextlib.nullcontext() if last else accelerator.no_sync(self.wrapped):
+            with accelerator.autocast():
+                metrics = loss(self.wrapped, step)
+            accelerator.backward(metrics["loss"] / settings.gradient_accumulation_steps)
+        return metrics
+
+    def _clip(self) -> Tensor | None:
+        if self.settings.max_grad_norm is None:
+            return None
+        norm: Tensor | None = self.accelerator.clip_grad_norm_(
+            self.model.parameters(), self.settings.max_grad_norm
+        )
+        return norm
+
+    def after_step(self, done: int, validate: Validate | None, progress: Progress | None) -> None:
+        """Log, validate and save where it is time; `done` optimizer steps are finished."""
+        settings = self.settings
+        last = done == settings.steps
+        note = None
+        if last or done % settings.log_every == 0:
+            note = self._log(done)
+        if progress is not None:
+            progress.advance(1, note)
+        due = settings.validate_every is not None and done % settings.validate_every == 0
+        if validate is not None and (last or due):
+            self._validate(validate, done)
+        if last or done % settings.checkpoint_every == 0:
+            self.save(done)
+
+    def _log(self, done: int) -> str:
+        means = self.meter.means()
+        now = time.monotonic()
+        samples = self.settings.batch_size * self.settings.gradient_accumulation_steps
+        rate = (done - self.since_step) * samples / max(now - self.since, 1e-9)
+        self.since, self.since_step = now, done
+        if self.main:
+            lr = self.optimizer.param_groups[0]["lr"]
+            self.log.write(done, {**means, "lr": lr, "samples_per_second": round(rate, 2)})
+        self.meter.clear()
+        return f"loss {means['loss']:.4f}"
+
+    def _validate(self, validate: Validate, done: int) -> None:
+        if self.main:
+            self.model.eval()
+            with self.ema.applied() if self.ema else contextlib.nullcontext(), torch.no_grad():
+                metrics = validate(self.model, done)
+            self.model.train()
+            if metrics:
+                self.log.write(done, metrics)
+        self.accelerator.wait_for_everyone()
+        self.since, self.since_step = time.monotonic(), done
+
+    def save(self, done: int) -> None:
+        """Write the checkpoint of `done` steps; a poisoned one is never written."""
+        self.meter.check()
+        meter = self.meter.state()
+        if self.main:
+            self.log.flush()
+            scaler = self.accelerator.scaler
+            extra = {"scaler": None if scaler is None else scaler.state_dict()}
+            parts = {"weights": _weights(self.model), "optimizer": self._optimizer_state()}
+            parts["meter"] = meter
+            if self.ema is not None:
+                parts["ema"] = dict(zip(self._trained(), self.ema.tensors, strict=True))
+            checkpoint = Checkpoint(done, parts, extra)
+            write_checkpoint(self.out / "checkpoints", checkpoint, self.settings.keep_checkpoints)
+        self.accelerator.wait_for_everyone()
+
+    def resume(self) -> int:
+        """Load the newest checkpoint that can be read; the number of steps that are done."""
+        if self.main:
+            remove_leftovers(self.out / "checkpoints")
+        checkpoint = None
+        with self.accelerator.main_process_first():
+            checkpoint = read_newest(self.out / "checkpoints")
+        start = checkpoint.step if checkpoint else 0
+        if self.main:
+            self.log.truncate(start)
+        self.since_step = start
+        if checkpoint is None:
+            return 0
+        parts = checkpoint.parts
+        _copy_into(_weights(self.model), parts["weights"])
+        if self.ema is not None:
+            _copy_into(dict(zip(self._trained(), self.ema.tensors, strict=True)), parts["ema"])
+        self._load_optimizer(parts["optimizer"])
+        self.meter.load(parts["meter"])
+        if self.accelerator.scaler is not None and checkpoint.extra["scaler"]:
+            self.accelerator.scaler.load_state_dict(checkpoint.extra["scaler"])
+        return start
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+
+    def _optimizer_state(self) -> dict[str, Tensor]:
+        state = self.optimizer.state
+        return {
+            f"{key}/{name}": value
+            for name, parameter in self._trained().items()
+            for key, value in state.get(parameter, {}).items()
+        }
+
+    def _load_optimizer(self, saved: dict[str, Tensor]) -> None:
+        state = self.optimizer.state
+        trained = self._trained()
+        for key_name, value in saved.items():
+            key, name = key_name.split("/", 1)
+            parameter = trained[name]
+            if value.shape == parameter.shape and key != "step":
+                value = torch.empty_like(parameter).copy_(value)  # keeps the memory layout
+            state[parameter][key] = value.to(parameter.device)
+
+
+class Meter:
+    """Means of metrics between two lines of the log, summed on the device without a sync."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._bad = torch.zeros((), dtype=torch.int64, device=accelerator.device)
+
+    @torch.no_grad()
+    def add(self, metrics: dict[str, Tensor], step: int, guard: bool = True) -> None:
+        """Add scalars; `guard` remembers the first `step` at which one was nan or infinite."""
+        for name, value in metrics.items():
+            value = value.detach().float()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+            if guard and name in ("loss", "grad_norm"):
+                first = torch.where(self._bad == 0, step, self._bad)
+                self._bad = torch.where(torch.isfinite(value), self._bad, first)
+
+    def means(self) -> dict[str, float]:
+        """The mean of each metric over steps and processes (waits for the device).
+
+        Raises:
+            UserError: the loss or its gradient was nan or infinite; names the step.
+        """
+        self.check()
+        names = sorted(self._sums, key=lambda name: (name != "loss", name))
+        values = torch.stack([self._sums[n] / self._counts[n] for n in names])
+        return dict(zip(names, self._accelerator.reduce(values, "mean").tolist(), strict=True))
+
+    def check(self) -> None:
+        """Raise when a loss or gradient was not finite (waits for the device).
+
+        Raises:
+            UserError: naming the step.
+        """
+        bad = [int(b) for b in self._accelerator.gather(self._bad.reshape(1)).tolist() if b]
+        if bad:
+            raise UserError(
+                f"the loss became nan or infinite at step {min(bad)}: lower the learning rate, "
+                "add warm-up or clipping, or use bf16 instead of fp16; the last good checkpoint "
+                "stands."
+            )
+
+    def clear(self) -> None:
+        """Start anew; what was not finite is remembered."""
+        self._sums, self._counts = {}, {}
+
+    def state(self) -> dict[str, Tensor]:
+        """Sums (mean over the processes) and counts, as tensors."""
+        return {
+            name: torch.stack(
+                [self._accelerator.reduce(total, "mean"), torch.full_like(total, self._counts[name])]
+            )
+            for name, total in self._sums.items()
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state()`."""
+        device = self._accelerator.device
+        self._sums = {name: pair[0].to(device) for name, pair in state.items()}
+        self._counts = {name: int(pair[1]) for name, pair in state.items()}
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by name, each shared one once."""
+    kept = model.state_dict(keep_vars=True)
+    buffers = {n: b for n, b in model.named_buffers() if n in kept}
+    return {**dict(model.named_parameters()), **buffers}
+
+
+@torch.no_grad()
+def _copy_into(target: dict[str, Tensor], source: dict[str, Tensor]) -> None:
+    for name, tensor in target.items():
+        tensor.copy_(source[name])
+
+
+def _check_configuration(
+    accelerator: Accelerator,
+    model: nn.Module,
+    settings: LoopSettings,
+    out: Path,
+    describe: dict[str, Any],
+) -> None:
+    """Write `out/run.json`, or compare with the one that is there.
+
+    Raises:
+        UserError: naming what differs.
+    """
+    shapes = {name: list(t.shape) for name, t in _weights(model).items()}
+    kept = settings.model_dump(mode="json", exclude=set(FREE_SETTINGS))
+    text = json.dumps({"settings": kept, "describe": describe, "weights": shapes}, indent=1)
+    path = out / "run.json"
+    if accelerator.is_main_process and not path.exists():
+        write_atomic(path, text.encode())
+    accelerator.wait_for_everyone()
+    before, now = json.loads(path.read_text()), json.loads(text)
+    changes = [
+        _change(key, before.get(block, {}), now[block])
+        for block in now
+        for key in _differing(before.get(block, {}), now[block])
+    ]
+    if changes:
+        raise UserError(
+            f"{out} holds a run with another configuration: {'; '.join(changes[:5])}: "
+            "choose another output folder, or the old configuration to go on with it."
+        )
+
+
+def _differing(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    return (key for key in sorted({*before, *now}) if before.get(key) != now.get(key))
+
+
+def _change(key: str, before: dict[str, Any], now: dict[str, Any]) -> str:
+    return f"{key} was {before.get(key)} and is now {now.get(key)}"
