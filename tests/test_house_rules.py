@@ -1,0 +1,246 @@
+"""The rules of the house: who imports whom, what may not be written, what must stay true.
+
+Each rule stands for a mistake that codebases of this kind have made.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+import typer
+
+from overpaint.cli import COMMANDS, build_app, main
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "overpaint"
+MODULES = sorted(SOURCE.rglob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *SOURCE.rglob("*.md")])
+
+# Every package or module of ours -> which others of ours it may import (beside itself and the
+# leaves). The picture is in the design: data flows one way, and no stage sees another.
+LEAVES = {"errors", "files", "seeds", "progress"}
+BASE = {"diffusion", "rows", "pixels", "images", "fetch", "recipe"}
+GROUND = BASE | {"shards", "models", "scenes"}
+MAY_IMPORT = {
+    **{leaf: set() for leaf in LEAVES},
+    "diffusion": set(),
+    "rows": set(),
+    "recipe": set(),
+    "fetch": set(),
+    "pixels": set(),
+    "images": {"fetch", "pixels"},
+    "shards": BASE,
+    "models": BASE,
+    "scenes": {"rows", "images"},
+    "engine": {"shards"},
+    "instruct": GROUND,
+    "pairs": GROUND,
+    "training": GROUND,
+    "editing": GROUND,
+    "evaluation": GROUND | {"editing"},
+    "serving": GROUND | {"editing"},
+    "nano": GROUND | {"training"},
+    "machine": {"models", "editing"},
+    "__init__": {"editing"},
+    "__main__": {"cli"},
+}
+HEAVY = {
+    *("accelerate", "datasets", "diffusers", "numpy", "pandas", "peft", "PIL", "pyarrow"),
+    *("ray", "rich", "safetensors", "torch", "transformers", "trl", "gradio", "fastapi"),
+}
+LINES_A_MODULE = 400
+
+
+def unit_of(path: Path) -> str:
+    """The package or module directly under overpaint that a file belongs to."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def trees() -> Iterator[tuple[Path, ast.Module]]:
+    for path in MODULES:
+        yield path, ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imported_names(tree: ast.Module, path: Path) -> Iterator[str]:
+    """Full dotted names of everything a module imports, at its top or inside functions."""
+    package = ["overpaint", *path.relative_to(SOURCE).parts[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{start}.{alias.name}" for alias in node.names)
+
+
+def test_imports_follow_the_design() -> None:
+    wrong = []
+    for path, tree in trees():
+        unit = unit_of(path)
+        if unit == "cli":
+            continue
+        assert unit in MAY_IMPORT, f"{unit} is new: say in MAY_IMPORT what it may import"
+        for name in imported_names(tree, path):
+            parts = name.split(".")
+            if parts[0] != "overpaint" or len(parts) < 2 or parts[1] in ("__version__", unit):
+                continue
+            if parts[1] not in MAY_IMPORT[unit] | LEAVES:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
+
+
+def test_no_import_of_torchvision() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path, tree in trees()
+        for name in imported_names(tree, path)
+        if name.split(".")[0] == "torchvision"
+    ]
+    assert not wrong
+
+
+def test_only_the_runner_catches_everything() -> None:
+    wrong = []
+    for path, tree in trees():
+        if path == SOURCE / "cli" / "__init__.py":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ExceptHandler) and _catches_all(node.type):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not wrong
+
+
+def _catches_all(kind: ast.expr | None) -> bool:
+    if isinstance(kind, ast.Tuple):
+        return any(_catches_all(item) for item in kind.elts)
+    return kind is None or getattr(kind, "id", "") in ("Exception", "BaseException")
+
+
+def test_weights_are_loaded_strictly() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and "load" in ast.unparse(node.func)
+        for keyword in node.keywords
+        if keyword.arg == "strict"
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value is False
+    ]
+    assert not wrong
+
+
+def test_modules_stay_short() -> None:
+    lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in MODULES}
+    assert not {str(p.relative_to(ROOT)): n for p, n in lengths.items() if n >= LINES_A_MODULE}
+
+
+def test_public_functions_have_docstrings() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path, tree in trees()
+        for node in tree.body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        and not node.name.startswith("_")
+        and ast.get_docstring(node) is None
+    ]
+    assert not wrong
+
+
+def test_help_and_import_load_nothing_heavy() -> None:
+    """Every command module is imported for the help, so none may import heavily at its top."""
+    code = (
+        "import sys, overpaint\n"
+        "from overpaint.cli import main\n"
+        "assert main(['--help']) == 0\n"
+        f"heavy = {sorted(HEAVY)!r}\n"
+        "print('loaded:', *[name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_console_script_resolves() -> None:
+    (script,) = entry_points(group="console_scripts", name="overpaint")
+    assert script.load() is main
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[0].startswith(f"Usage: overpaint {name}")
+    assert len(lines) > 1
+
+
+def documented_commands() -> list[tuple[str, list[str]]]:
+    """(document, words) for every `overpaint ...` in the fenced shell blocks of the documents."""
+    found = []
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        for language, block in re.findall(r"^```(\w*)[^\n]*\n(.*?)^```", text, re.M | re.S):
+            if language not in ("", "bash", "sh", "shell", "console"):
+                continue
+            for line in block.replace("\\\n", " ").splitlines():
+                found += [(path.name, words) for words in _overpaint_calls(line)]
+    return found
+
+
+def _overpaint_calls(line: str) -> Iterator[list[str]]:
+    """The words after each `overpaint` in one line of shell, up to the next operator."""
+    lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    for operator, words in groupby(lexer, key=lambda word: set(word) <= set("();<>|&")):
+        call = list(words)
+        if not operator and call[0] == "overpaint":
+            yield call[1:]
+
+
+def test_a_documented_command_is_found() -> None:
+    line = '$ pip install . && overpaint edit a.png "make it; night" > b.txt  # look'
+    assert list(_overpaint_calls("pip list")) == []
+    assert list(_overpaint_calls(line)) == [["edit", "a.png", "make it; night"]]
+
+
+@pytest.mark.parametrize(("document", "words"), documented_commands())
+def test_documented_commands_parse(document: str, words: list[str]) -> None:
+    """A command in the README must be one that the program understands."""
+    group = typer.main.get_command(build_app())
+    assert isinstance(group, typer.core.TyperGroup)
+    if words and words[0].startswith("-"):
+        assert words[0] in ("--help", "--version", "-h")
+        return
+    context = group.make_context("overpaint", [words[0]])
+    command: object = group
+    rest = words
+    while isinstance(command, typer.core.TyperGroup):
+        name, command, rest = command.resolve_command(context, rest)
+    command.make_context(name, list(rest), parent=context)  # type: ignore[attr-defined]
+
+
+def test_every_pin_is_a_plain_version(root: Path) -> None:
+    """A path or an address in the constraints would work on one machine only."""
+    lines = (root / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9_.]*", pin) for pin in pins)
+    assert "torch==2.13.0" in pins
+
+
+def test_every_direct_dependency_is_pinned(root: Path) -> None:
+    import tomllib
+
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    direct = [*project["dependencies"], *extras["test"], *extras["dev"]]
+    names = {re.split(r"[<>=\[;]", line)[0].lower().replace("_", "-") for line in direct}
+    pins = (root / "constraints.txt").read_text().lower().replace("_", "-")
+    assert not {name for name in names if not re.search(rf"^{re.escape(name)}==", pins, re.M)}
