@@ -1,0 +1,89 @@
+"""Into the model's spaces and back: pictures to latents, words to embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from overpaint.errors import UserError
+from overpaint.models import EditingModel
+
+
+def to_pixels(images: Sequence[Image.Image]) -> Tensor:
+    """RGB pictures of one size to (B, 3, H, W) float32 in [-1, 1]."""
+    array = np.stack([np.asarray(image, dtype=np.float32) for image in images])
+    return torch.from_numpy(array / 255.0).permute(0, 3, 1, 2) * 2.0 - 1.0
+
+
+def to_pictures(pixels: Tensor) -> list[Image.Image]:
+    """(B, 3, H, W) in [-1, 1] (clipped) to RGB pictures."""
+    unit = (pixels.float() * 0.5 + 0.5).clamp(0.0, 1.0)
+    array = (unit * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(picture) for picture in array]
+
+
+@torch.inference_mode()
+def encode_pictures(model: EditingModel, images: Sequence[Image.Image]) -> Tensor:
+    """The latents that condition an edit, (B, C, h, w): the encoder's mode, unscaled."""
+    pixels = to_pixels(images).to(model.device, model.vae.dtype)
+    latents: Tensor = model.vae.encode(pixels).latent_dist.mode()
+    return latents.to(model.dtype)
+
+
+@torch.inference_mode()
+def decode_latents(model: EditingModel, latents: Tensor) -> list[Image.Image]:
+    """The pictures of scaled latents (B, C, h, w).
+
+    Raises:
+        UserError: the model's output is not a number, as half precision can make it.
+    """
+    latents = latents.to(model.vae.dtype) / model.vae.config.scaling_factor
+    pixels = model.vae.decode(latents, return_dict=False)[0]
+    if not bool(torch.isfinite(pixels).all()):
+        raise UserError(not_a_number(model.dtype))
+    return to_pictures(pixels)
+
+
+def not_a_number(dtype: torch.dtype) -> str:
+    """The sentence for a picture of NaN, and what to do about it."""
+    name = str(dtype).removeprefix("torch.")
+    cure = (
+        "its weights are broken, or the scales are too large"
+        if dtype == torch.float32
+        else f"{name} is too coarse here, take --dtype float32"
+    )
+    return f"the model's output is not a number ({cure})."
+
+
+@torch.inference_mode()
+def encode_texts(
+    model: EditingModel, texts: Sequence[str], note: Callable[[str], None]
+) -> dict[str, Tensor]:
+    """The text tower's last hidden states, (L, D) for each different text.
+
+    L is the tokenizer's maximum; what goes beyond is cut off, and `note` is told.
+    """
+    unique = list(dict.fromkeys(texts))
+    length = int(model.tokenizer.model_max_length)
+    for text in unique:
+        count = len(model.tokenizer(text, verbose=False).input_ids)
+        if count > length:
+            note(
+                f"the instruction {shorten(text)!r} is too long: the model reads its first "
+                f"{length - 2} of {count - 2} tokens, the rest is ignored."
+            )
+    tokens = model.tokenizer(
+        unique, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    )
+    states = model.text_encoder(tokens.input_ids.to(model.device))[0].to(model.dtype)
+    return dict(zip(unique, states, strict=True))
+
+
+def shorten(text: str, length: int = 40) -> str:
+    """The beginning of a text, on one line, for a message."""
+    line = " ".join(text[: 4 * length].split())
+    return line if len(line) <= length else line[: length - 3] + "..."

@@ -1,0 +1,25 @@
+"""Loading and saving of models: nano, diffusers folders, single files, hub ids.
+
+    model = load_editing_model("nano")      # or load_model for any Stable Diffusion pipeline
+    save_pipeline(folder, unet=..., vae=..., ...)
+
+Nothing heavy is imported before one of these functions runs.
+"""
+
+from __future__ import annotations
+
+from overpaint.models.components import EditDefaults, EditingModel, load_editing_model, load_model
+from overpaint.models.devices import pick_device, pick_dtype
+from overpaint.models.names import find_model
+from overpaint.models.saving import save_pipeline
+
+__all__ = [
+    "EditDefaults",
+    "EditingModel",
+    "find_model",
+    "load_editing_model",
+    "load_model",
+    "pick_device",
+    "pick_dtype",
+    "save_pipeline",
+]

@@ -1,0 +1,148 @@
+"""Reading a diffusers pipeline folder, part by part, safetensors only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from overpaint.errors import UserError
+from overpaint.models.components import EditingModel, broken_model, read_defaults
+from overpaint.models.names import PICKLES, refuse_pickle
+
+if TYPE_CHECKING:
+    import torch
+
+CLASSES = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel",),
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+}
+
+
+def load_directory(folder: Path, dtype: torch.dtype) -> EditingModel:
+    """Load the five parts that `model_index.json` names, on the CPU.
+
+    Raises:
+        UserError: a part is missing, broken, stored as a pickle, or of a class that an
+            InstructPix2Pix pipeline does not have.
+    """
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers.models.clip.modeling_clip import CLIPTextModel
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+    index = _read_index(folder)
+    for part, accepted in CLASSES.items():
+        _check_class(folder, index, part, accepted)
+    with quiet_libraries():
+        return EditingModel(
+            unet=_load_weights(UNet2DConditionModel.from_pretrained, folder, "unet", dtype),
+            vae=_load_weights(AutoencoderKL.from_pretrained, folder, "vae", dtype),
+            text_encoder=_load_weights(CLIPTextModel.from_pretrained, folder, "text_encoder", dtype),
+            tokenizer=_load_part(CLIPTokenizer.from_pretrained, folder, "tokenizer"),
+            scheduler=_load_part(_scheduler_class(folder, index), folder, "scheduler"),
+            defaults=read_defaults(folder),
+        )
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Hold back the libraries' bars and remarks: what matters we check and say ourselves."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    diffusers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(levels[0])
+        transformers_logging.set_verbosity(levels[1])
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    path = folder / "model_index.json"
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise broken_model(folder, "model_index.json", error) from None
+    if not isinstance(index, dict):
+        raise broken_model(folder, "model_index.json", "it holds no table of parts")
+    return index
+
+
+def _check_class(folder: Path, index: dict[str, Any], part: str, accepted: tuple[str, ...]) -> None:
+    entry = index.get(part)
+    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+    if name not in accepted:
+        raise UserError(
+            f"{folder} is no InstructPix2Pix-shaped pipeline: its {part} is "
+            f"{name or 'missing'} where {accepted[0]} is needed."
+        )
+
+
+def _scheduler_class(folder: Path, index: dict[str, Any]) -> Callable[..., Any]:
+    """The loader of the scheduler that the folder names, which may be any of diffusers'."""
+    import diffusers
+
+    entry = index.get("scheduler")
+    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+    if not (isinstance(name, str) and name.endswith("Scheduler") and hasattr(diffusers, name)):
+        raise UserError(f"{folder}: diffusers {diffusers.__version__} has no scheduler {name!r}.")
+    loader: Callable[..., Any] = getattr(diffusers, name).from_pretrained
+    return loader
+
+
+def _load_weights(
+    from_pretrained: Callable[..., Any], folder: Path, part: str, dtype: torch.dtype
+) -> Any:
+    """Load one network and see to it that the file had every one of its weights."""
+    variant = _weights_variant(folder / part)
+    model, found = _load_part(
+        from_pretrained,
+        folder,
+        part,
+        dtype=dtype,
+        variant=variant,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    missing = sorted(found["missing_keys"])
+    if missing or found["mismatched_keys"]:
+        which = missing[0] if missing else f"{sorted(found['mismatched_keys'])[0]}"
+        raise broken_model(folder, part, f"weights are missing or misshapen, {which} first")
+    return model
+
+
+def _load_part(from_pretrained: Callable[..., Any], folder: Path, part: str, **options: Any) -> Any:
+    """Call a library's loader on the folder of a part; its errors become one sentence."""
+    from safetensors import SafetensorError
+
+    if not (folder / part).is_dir():
+        raise UserError(f"{folder} has no {part} folder: the model is not complete.")
+    try:
+        return from_pretrained(folder / part, local_files_only=True, **options)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise broken_model(folder, part, error) from None
+
+
+def _weights_variant(folder: Path) -> str | None:
+    """Which of a part's files to take: the plain one, or those stored in float16."""
+    names = [path.name for path in folder.glob("*.safetensors")]
+    if any(".fp16" not in name and ".non_ema" not in name for name in names):
+        return None
+    if names:
+        return "fp16"
+    for path in sorted(folder.glob("*")):
+        if path.suffix in PICKLES:
+            raise refuse_pickle(path)
+    raise UserError(f"{folder} holds no weights (.safetensors): the model is not complete.")
