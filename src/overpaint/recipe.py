@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -94,8 +95,10 @@ def lock(recipe: Recipe, inputs: Mapping[str, str | Path] | None = None) -> dict
     Raises:
         UserError: an input cannot be read.
     """
+    resolved = recipe.model_dump(mode="json")
     return {
-        "recipe": recipe.model_dump(mode="json", exclude_none=True),
+        # Blocks that are absent go; a null inside a block is a setting and stays.
+        "recipe": {key: value for key, value in resolved.items() if value is not None},
         "versions": _versions(),
         "inputs": {
             name: {"path": str(path), "sha256": content_hash(path)}
@@ -248,8 +251,13 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _recipe_type(blocks: Mapping[str, type[BaseModel]]) -> type[Recipe]:
-    """`Recipe` with an optional field for each block."""
-    fields: dict[str, Any] = {name: (kind | None, None) for name, kind in blocks.items()}
+    """`Recipe` with an optional field for each block: one type for the same blocks."""
+    return _recipe_type_of(tuple(blocks.items()))
+
+
+@cache
+def _recipe_type_of(blocks: tuple[tuple[str, type[BaseModel]], ...]) -> type[Recipe]:
+    fields: dict[str, Any] = {name: (kind | None, None) for name, kind in blocks}
     return create_model("Recipe", __base__=Recipe, **fields)
 
 
