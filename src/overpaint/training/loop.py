@@ -11,9 +11,8 @@ exists, see `training.step`. Scales out with `accelerate launch` or `torchrun`.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from torch import Tensor, nn
 
 from overpaint.diffusion.schedules import lr_multiplier
 from overpaint.errors import UserError
-from overpaint.files import write_atomic
 from overpaint.progress import Progress
 from overpaint.seeds import derive_seed
 from overpaint.training.checkpoints import (
@@ -37,14 +35,13 @@ from overpaint.training.checkpoints import (
 )
 from overpaint.training.ema import Ema
 from overpaint.training.log import Log
+from overpaint.training.meter import Meter
+from overpaint.training.run_record import check_configuration
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 
 Loss = Callable[[nn.Module, Step], dict[str, Tensor]]
 Validate = Callable[[nn.Module, int], dict[str, float] | None]
-
-# Settings that change neither the weights nor the log: they may differ when a run is resumed.
-FREE_SETTINGS = frozenset({"checkpoint_every", "keep_checkpoints", "validate_every"})
 
 
 def fit(
@@ -69,7 +66,8 @@ def fit(
             cannot be written; the loss became nan or infinite; fp16 without a GPU.
     """
     accelerator = make_accelerator(settings)
-    _check_configuration(accelerator, model, settings, out, describe or {})
+    shapes = {key: list(tensor.shape) for key, tensor in named_weights(model).items()}
+    check_configuration(accelerator, settings, shapes, out, describe or {})
     run = _Run.build(accelerator, model, settings, out)
     start = run.resume()
     if start < settings.steps:
@@ -133,7 +131,7 @@ class _Run:
         cls, accelerator: Accelerator, model: nn.Module, settings: LoopSettings, out: Path
     ) -> _Run:
         if settings.channels_last:
-            model.to(memory_format=torch.channels_last)
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.to(accelerator.device).train()
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
@@ -248,7 +246,7 @@ class _Run:
             self.log.flush()
             scaler = self.accelerator.scaler
             extra = {"scaler": None if scaler is None else scaler.state_dict()}
-            parts = {"weights": _weights(self.model), "optimizer": self._optimizer_state()}
+            parts = {"weights": named_weights(self.model), "optimizer": self._optimizer_state()}
             parts["meter"] = meter
             if self.ema is not None:
                 parts["ema"] = dict(zip(self._trained(), self.ema.tensors, strict=True))
@@ -270,7 +268,7 @@ class _Run:
         if checkpoint is None:
             return 0
         parts = checkpoint.parts
-        _copy_into(_weights(self.model), parts["weights"])
+        _copy_into(named_weights(self.model), parts["weights"])
         if self.ema is not None:
             _copy_into(dict(zip(self._trained(), self.ema.tensors, strict=True)), parts["ema"])
         self._load_optimizer(parts["optimizer"])
@@ -301,72 +299,7 @@ class _Run:
             state[parameter][key] = value.to(parameter.device)
 
 
-class Meter:
-    """Means of metrics between two lines of the log, summed on the device without a sync."""
-
-    def __init__(self, accelerator: Accelerator) -> None:
-        self._accelerator = accelerator
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-        self._bad = torch.zeros((), dtype=torch.int64, device=accelerator.device)
-
-    @torch.no_grad()
-    def add(self, metrics: dict[str, Tensor], step: int, guard: bool = True) -> None:
-        """Add scalars; `guard` remembers the first `step` at which one was nan or infinite."""
-        for name, value in metrics.items():
-            value = value.detach().float()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-            self._counts[name] = self._counts.get(name, 0) + 1
-            if guard and name in ("loss", "grad_norm"):
-                first = torch.where(self._bad == 0, step, self._bad)
-                self._bad = torch.where(torch.isfinite(value), self._bad, first)
-
-    def means(self) -> dict[str, float]:
-        """The mean of each metric over steps and processes (waits for the device).
-
-        Raises:
-            UserError: the loss or its gradient was nan or infinite; names the step.
-        """
-        self.check()
-        names = sorted(self._sums, key=lambda name: (name != "loss", name))
-        values = torch.stack([self._sums[n] / self._counts[n] for n in names])
-        return dict(zip(names, self._accelerator.reduce(values, "mean").tolist(), strict=True))
-
-    def check(self) -> None:
-        """Raise when a loss or gradient was not finite (waits for the device).
-
-        Raises:
-            UserError: naming the step.
-        """
-        bad = [int(b) for b in self._accelerator.gather(self._bad.reshape(1)).tolist() if b]
-        if bad:
-            raise UserError(
-                f"the loss became nan or infinite at step {min(bad)}: lower the learning rate, "
-                "add warm-up or clipping, or use bf16 instead of fp16; the last good checkpoint "
-                "stands."
-            )
-
-    def clear(self) -> None:
-        """Start anew; what was not finite is remembered."""
-        self._sums, self._counts = {}, {}
-
-    def state(self) -> dict[str, Tensor]:
-        """Sums (mean over the processes) and counts, as tensors."""
-        return {
-            name: torch.stack(
-                [self._accelerator.reduce(total, "mean"), torch.full_like(total, self._counts[name])]
-            )
-            for name, total in self._sums.items()
-        }
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Go on from `state()`."""
-        device = self._accelerator.device
-        self._sums = {name: pair[0].to(device) for name, pair in state.items()}
-        self._counts = {name: int(pair[1]) for name, pair in state.items()}
-
-
-def _weights(model: nn.Module) -> dict[str, Tensor]:
+def named_weights(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and persistent buffers by name, each shared one once."""
     kept = model.state_dict(keep_vars=True)
     buffers = {n: b for n, b in model.named_buffers() if n in kept}
@@ -377,43 +310,3 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
 def _copy_into(target: dict[str, Tensor], source: dict[str, Tensor]) -> None:
     for name, tensor in target.items():
         tensor.copy_(source[name])
-
-
-def _check_configuration(
-    accelerator: Accelerator,
-    model: nn.Module,
-    settings: LoopSettings,
-    out: Path,
-    describe: dict[str, Any],
-) -> None:
-    """Write `out/run.json`, or compare with the one that is there.
-
-    Raises:
-        UserError: naming what differs.
-    """
-    shapes = {name: list(t.shape) for name, t in _weights(model).items()}
-    kept = settings.model_dump(mode="json", exclude=set(FREE_SETTINGS))
-    text = json.dumps({"settings": kept, "describe": describe, "weights": shapes}, indent=1)
-    path = out / "run.json"
-    if accelerator.is_main_process and not path.exists():
-        write_atomic(path, text.encode())
-    accelerator.wait_for_everyone()
-    before, now = json.loads(path.read_text()), json.loads(text)
-    changes = [
-        _change(key, before.get(block, {}), now[block])
-        for block in now
-        for key in _differing(before.get(block, {}), now[block])
-    ]
-    if changes:
-        raise UserError(
-            f"{out} holds a run with another configuration: {'; '.join(changes[:5])}: "
-            "choose another output folder, or the old configuration to go on with it."
-        )
-
-
-def _differing(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    return (key for key in sorted({*before, *now}) if before.get(key) != now.get(key))
-
-
-def _change(key: str, before: dict[str, Any], now: dict[str, Any]) -> str:
-    return f"{key} was {before.get(key)} and is now {now.get(key)}"

@@ -7,7 +7,7 @@ draws the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import torch
@@ -31,7 +31,7 @@ class Step:
     seed: int
     process: int = 0
     processes: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def size(self) -> int:
@@ -76,9 +76,7 @@ class Step:
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Integers in 0 .. high - 1, int64 (size, *shape), on `device`."""
-        return self._to_device(
-            [torch.randint(high, shape, generator=g) for g in self.generators]
-        )
+        return self._to_device([torch.randint(high, shape, generator=g) for g in self.generators])
 
     def _first(self, batch_size: int) -> int:
         before = (self.index * self.accumulation + self.micro) * batch_size

@@ -1,0 +1,60 @@
+"""`run.json`: what a run was started with, so that another configuration never goes on with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from overpaint.errors import UserError
+from overpaint.files import write_atomic
+from overpaint.training.settings import LoopSettings
+
+# Settings that change neither the weights nor the log: they may differ when a run is resumed.
+FREE_SETTINGS = frozenset({"checkpoint_every", "keep_checkpoints", "validate_every"})
+
+
+def check_configuration(
+    accelerator: Accelerator,
+    settings: LoopSettings,
+    shapes: dict[str, list[int]],
+    out: Path,
+    describe: dict[str, Any],
+) -> None:
+    """Write `out/run.json`, or compare with the one that is there; `shapes` are the weights'.
+
+    Raises:
+        UserError: naming what differs.
+    """
+    kept = settings.model_dump(mode="json", exclude=set(FREE_SETTINGS))
+    text = json.dumps({"settings": kept, "describe": describe, "weights": shapes}, indent=1)
+    path = out / "run.json"
+    if accelerator.is_main_process and not path.exists():
+        write_atomic(path, text.encode())
+    accelerator.wait_for_everyone()
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: delete {out} to train from the start.") from error
+    now = json.loads(text)
+    changes = [
+        _change(key, before.get(block, {}), now[block])
+        for block in now
+        for key in _differing(before.get(block, {}), now[block])
+    ]
+    if changes:
+        raise UserError(
+            f"{out} holds a run with another configuration ({'; '.join(changes[:5])}): "
+            "choose another output folder, or the old configuration to go on with it."
+        )
+
+
+def _differing(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    return (key for key in sorted({*before, *now}) if before.get(key) != now.get(key))
+
+
+def _change(key: str, before: dict[str, Any], now: dict[str, Any]) -> str:
+    return f"{key} was {before.get(key)} and is now {now.get(key)}"
