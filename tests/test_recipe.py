@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from overpaint.errors import UserError
-from overpaint.recipe import Recipe, read_recipe, write_lock
+from overpaint.recipe import Recipe, read_recipe, read_settings, write_lock
 
 
 class Dropout(BaseModel):
@@ -119,6 +119,16 @@ def test_overrides_win_and_are_checked_alike(tmp_path: Path) -> None:
 
 def test_overrides_alone_make_a_recipe() -> None:
     assert read_recipe(None, BLOCKS, ["train.steps=3"]).block("train", Train).steps == 3
+
+
+def test_settings_of_one_thing_are_read_with_the_same_care(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text("steps: 2\ndropout: {text: 0.2}\n")
+    assert read_settings(path, Train, ["seed=9"]) == Train(
+        steps=2, dropout=Dropout(text=0.2), seed=9
+    )
+    with pytest.raises(UserError, match=r"dropout\.txt .* no known key, did you mean text"):
+        read_settings(path, Train, ["dropout.txt=1"])
 
 
 def test_a_block_that_is_needed_and_absent_is_one_sentence(tmp_path: Path) -> None:

@@ -78,15 +78,23 @@ def read_recipe(
         UserError: the file cannot be read, is no YAML, or a key is unknown, double or wrong;
             the message names every such key and where it stands.
     """
-    source = _Source(str(path) if path is not None else "--set")
-    tree = source.read(Path(path)) if path is not None else {}
-    for override in overrides:
-        source.override(tree, override)
+    source, tree = _read_tree(path, overrides)
     _spread_seed(tree, blocks)
-    try:
-        return _recipe_type(blocks).model_validate(tree)
-    except ValidationError as error:
-        raise UserError(source.explain(error, blocks)) from error
+    return source.validate(tree, _recipe_type(blocks))
+
+
+def read_settings(
+    path: str | Path | None, kind: type[BlockT], overrides: Sequence[str] = ()
+) -> BlockT:
+    """Read a file that holds the settings of one thing, without name and blocks.
+
+    Checks and messages are those of `read_recipe`.
+
+    Raises:
+        UserError: as `read_recipe`.
+    """
+    source, tree = _read_tree(path, overrides)
+    return source.validate(tree, kind)
 
 
 def lock(recipe: Recipe, inputs: Mapping[str, str | Path] | None = None) -> dict[str, Any]:
@@ -129,6 +137,14 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first)
     )
+
+
+def _read_tree(path: str | Path | None, overrides: Sequence[str]) -> tuple[_Source, dict[str, Any]]:
+    source = _Source(str(path) if path is not None else "--set")
+    tree = source.read(Path(path)) if path is not None else {}
+    for override in overrides:
+        source.override(tree, override)
+    return source, tree
 
 
 @dataclass
@@ -204,12 +220,15 @@ class _Source:
         branch[path[-1]] = value
         self.places[path] = f"--set {assignment}"
 
-    def explain(self, error: ValidationError, blocks: Mapping[str, type[BaseModel]]) -> str:
-        """One sentence that names every wrong key, where it stands, and what is wrong."""
-        parts = [self._one(detail, blocks) for detail in error.errors(include_url=False)]
-        return f"{self.name}: {'; '.join(parts)}."
+    def validate(self, tree: dict[str, Any], kind: type[BlockT]) -> BlockT:
+        """The tree as `kind`, or one sentence that names every wrong key and what is wrong."""
+        try:
+            return kind.model_validate(tree)
+        except ValidationError as error:
+            parts = [self._one(detail, kind) for detail in error.errors(include_url=False)]
+            raise UserError(f"{self.name}: {'; '.join(parts)}.") from error
 
-    def _one(self, detail: Any, blocks: Mapping[str, type[BaseModel]]) -> str:
+    def _one(self, detail: Any, kind: type[BaseModel]) -> str:
         path = tuple(str(part) for part in detail["loc"])
         # Errors below a union carry names of its members; the file knows only its own keys.
         place = next(
@@ -217,7 +236,7 @@ class _Source:
         )
         at = ".".join(path) + (f" ({place})" if place else "")
         if detail["type"] == "extra_forbidden":
-            return f"{at} is no known key{_suggest(path, blocks)}"
+            return f"{at} is no known key{_suggest(path, kind)}"
         if detail["type"] == "missing":
             return f"{at} is missing"
         if detail["type"] == "model_type":
@@ -230,14 +249,14 @@ class _Source:
         return f"{at}: {message}"
 
 
-def _suggest(path: tuple[str, ...], blocks: Mapping[str, type[BaseModel]]) -> str:
+def _suggest(path: tuple[str, ...], kind: type[BaseModel]) -> str:
     """The nearest known key, if any is near."""
-    model: Any = _recipe_type(blocks)
+    model: type[BaseModel] | None = kind
     for part in path[:-1]:
-        known = model.model_fields.get(part)
+        known = model.model_fields.get(part) if model else None
         model = _model_in(known.annotation) if known else None
-        if model is None:
-            return ""
+    if model is None:
+        return ""
     near = get_close_matches(path[-1], list(model.model_fields), n=1)
     return f", did you mean {near[0]}?" if near else ""
 
