@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from overpaint.errors import UserError
 from overpaint.models import (
     EditDefaults,
@@ -18,7 +20,6 @@ from overpaint.models import (
     pick_dtype,
     save_pipeline,
 )
-from safetensors.torch import load_file, save_file
 from tiny import build_tiny_pipeline
 
 
@@ -90,7 +91,7 @@ def test_a_text_to_image_model_cannot_edit(tmp_path):
     "name", ["no-such-model", "no/such/folder", "./missing", "", "model.ckpt", "a/b.safetensors"]
 )
 def test_an_unknown_model_is_answered_with_what_is_accepted(name):
-    with pytest.raises(UserError, match="there is no model .*a hub id such as"):
+    with pytest.raises(UserError, match=r"there is no model .*a hub id such as"):
         find_model(name)
 
 

@@ -9,6 +9,9 @@ import pytest
 import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel
+
 from overpaint.errors import UserError
 from overpaint.models.names import find_model
 from overpaint.models.original_layout import (
@@ -18,8 +21,6 @@ from overpaint.models.original_layout import (
     original_vae_name,
 )
 from overpaint.models.single_file import SD15, clip_tokenizer, load_single_file
-from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,9 +144,7 @@ class Editor:
         scales = self._scales(guidance_scale, image_guidance_scale)
         seeds = _check_seeds(seed, num)
         picture, source = self._open(image, resolution)
-        jobs = [
-            _Job(source, text, s, scales) for text in _check_texts(instructions) for s in seeds
-        ]
+        jobs = [_Job(source, text, s, scales) for text in _check_texts(instructions) for s in seeds]
         return self._run(jobs, picture.size, num_inference_steps, batch_size, before_step)
 
     def edit_in_turn(
@@ -212,9 +211,7 @@ class Editor:
         jobs = [_Job(source, text, seed, scales) for scales in pairs]
         return self._run(jobs, picture.size, num_inference_steps, batch_size, before_step)
 
-    def _open(
-        self, image: ImageSource, resolution: int | None
-    ) -> tuple[Image.Image, Image.Image]:
+    def _open(self, image: ImageSource, resolution: int | None) -> tuple[Image.Image, Image.Image]:
         """The picture, and the same at its working size."""
         least = self.model.coarsest_factor
         if resolution is not None:
@@ -236,7 +233,9 @@ class Editor:
             defaults.image_guidance_scale if image_guidance_scale is None else image_guidance_scale
         )
         if not (math.isfinite(text) and math.isfinite(image) and text >= 0 and image >= 0):
-            raise UserError(f"guidance scales must be numbers from 0, these are {text} and {image}.")
+            raise UserError(
+                f"guidance scales must be numbers from 0, these are {text} and {image}."
+            )
         return Scales(float(text), float(image))
 
     def _run(
@@ -280,7 +279,7 @@ class Editor:
         image_latents = latents[rows]
 
         generators = seeded_generators([job.seed for job in jobs])
-        noise = draw_noise(tuple(image_latents.shape[1:]), generators, model.device, model.dtype)
+        noise = draw_noise(image_latents.shape[1:], generators, model.device, model.dtype)
         scheduler = type(model.scheduler).from_config(model.scheduler.config)
         scheduler.set_timesteps(steps)
         edited = denoise(
@@ -307,7 +306,7 @@ def _batches(jobs: Sequence[_Job], size: int) -> Iterator[Sequence[_Job]]:
     """Batches of nearly equal length, none longer than `size`."""
     count = math.ceil(len(jobs) / size)
     bounds = [round(i * len(jobs) / count) for i in range(count + 1)]
-    return (jobs[a:b] for a, b in zip(bounds, bounds[1:], strict=False))
+    return (jobs[a:b] for a, b in pairwise(bounds))
 
 
 def _resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -319,9 +318,7 @@ def _check_texts(instructions: Sequence[str]) -> list[str]:
         raise UserError("there is no instruction: say what to change, such as 'make it night'.")
     for text in instructions:
         if not isinstance(text, str) or not text.strip():
-            raise UserError(
-                "an instruction is empty: say what to change, such as 'make it night'."
-            )
+            raise UserError("an instruction is empty: say what to change, such as 'make it night'.")
     return list(instructions)
 
 

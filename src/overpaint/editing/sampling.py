@@ -29,7 +29,7 @@ def seeded_generators(seeds: Sequence[int]) -> list[torch.Generator]:
 
 
 def draw_noise(
-    shape: tuple[int, int, int],
+    shape: Sequence[int],
     generators: Sequence[torch.Generator],
     device: torch.device,
     dtype: torch.dtype,

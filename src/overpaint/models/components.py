@@ -101,7 +101,9 @@ def load_editing_model(
     model = load_model(name, device=device, dtype=dtype)
     takes, wanted = int(model.unet.config.in_channels), 2 * model.latent_channels
     if takes != wanted:
-        kind = "a text-to-image model" if takes == model.latent_channels else "another kind of model"
+        kind = (
+            "a text-to-image model" if takes == model.latent_channels else "another kind of model"
+        )
         raise UserError(
             f"{name} cannot edit: its U-Net takes {takes} channels where an editing one takes "
             f"{wanted}, so it is {kind}; train an editor from it with `overpaint train`."

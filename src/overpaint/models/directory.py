@@ -42,7 +42,9 @@ def load_directory(folder: Path, dtype: torch.dtype) -> EditingModel:
         return EditingModel(
             unet=_load_weights(UNet2DConditionModel.from_pretrained, folder, "unet", dtype),
             vae=_load_weights(AutoencoderKL.from_pretrained, folder, "vae", dtype),
-            text_encoder=_load_weights(CLIPTextModel.from_pretrained, folder, "text_encoder", dtype),
+            text_encoder=_load_weights(
+                CLIPTextModel.from_pretrained, folder, "text_encoder", dtype
+            ),
             tokenizer=_load_part(CLIPTokenizer.from_pretrained, folder, "tokenizer"),
             scheduler=_load_part(_scheduler_class(folder, index), folder, "scheduler"),
             defaults=read_defaults(folder),

@@ -19,7 +19,9 @@ def download_pipeline(repo_id: str) -> Path:
     if not list(folder.glob("unet/*.safetensors")):
         folder = _snapshot(repo_id, half=True)
     if not (folder / "model_index.json").is_file():
-        raise UserError(f"{repo_id} on the hub is no diffusers pipeline: it has no model_index.json.")
+        raise UserError(
+            f"{repo_id} on the hub is no diffusers pipeline: it has no model_index.json."
+        )
     return folder
 
 
