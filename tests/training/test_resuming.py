@@ -1,0 +1,165 @@
+"""A run that was stopped ends in the same bytes as one that was not."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from overpaint.errors import UserError
+from overpaint.training.checkpoints import list_checkpoints
+from overpaint.training.log import read_log
+from overpaint.training.loop import fit
+
+sys.path.insert(0, str(Path(__file__).parent))
+from toy import checksum, toy_loss, toy_model, toy_settings
+
+
+class Stop(Exception):
+    """Stands for a power cut."""
+
+
+def stopping_at(step_index: int, micro: int):
+    def loss(model, step):
+        if (step.index, step.micro) == (step_index, micro):
+            raise Stop
+        return toy_loss(model, step)
+
+    return loss
+
+
+def lines_without_time(out: Path) -> list[dict]:
+    timed = "samples_per_second"
+    return [{k: v for k, v in x.items() if k != timed} for x in read_log(out / "log.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[str, list[dict]]:
+    """Checksum and log of an uninterrupted run."""
+    out = tmp_path_factory.mktemp("whole")
+    return checksum(fit(toy_model(), toy_loss, toy_settings(), out)), lines_without_time(out)
+
+
+def test_stops_at_random_steps_change_no_byte_and_no_line(tmp_path, whole) -> None:
+    draw = random.Random(0)
+    for _ in range(6):
+        at = draw.randrange(30), draw.randrange(2)
+        try:
+            fit(toy_model(), stopping_at(*at), toy_settings(), tmp_path)
+        except Stop:
+            continue
+    model = fit(toy_model(), toy_loss, toy_settings(), tmp_path)
+    assert checksum(model) == whole[0]
+    assert lines_without_time(tmp_path) == whole[1]
+    steps = [line["step"] for line in whole[1]]
+    assert steps == [4, 8, 12, 16, 20, 24, 28, 30]
+
+
+def test_how_often_it_is_saved_does_not_matter(tmp_path, whole) -> None:
+    settings = toy_settings(checkpoint_every=1, keep_checkpoints=1)
+    with pytest.raises(Stop):
+        fit(toy_model(), stopping_at(17, 1), settings, tmp_path)
+    assert [p.name for p in list_checkpoints(tmp_path / "checkpoints")] == ["step-0000017"]
+    assert checksum(fit(toy_model(), toy_loss, toy_settings(), tmp_path)) == whole[0]
+
+
+def test_a_finished_run_does_nothing(tmp_path, whole) -> None:
+    fit(toy_model(), toy_loss, toy_settings(), tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
+    model = fit(toy_model(), stopping_at(0, 0), toy_settings(), tmp_path)
+    assert checksum(model) == whole[0]
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")} == before
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, whole, capsys) -> None:
+    with pytest.raises(Stop):
+        fit(toy_model(), stopping_at(16, 0), toy_settings(), tmp_path)
+    newest = list_checkpoints(tmp_path / "checkpoints")[-1]
+    weights = newest / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1  # one bit of a weight: a valid file with other numbers
+    weights.write_bytes(content)
+    assert checksum(fit(toy_model(), toy_loss, toy_settings(), tmp_path)) == whole[0]
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_only_damaged_checkpoints_are_an_error(tmp_path) -> None:
+    with pytest.raises(Stop):
+        fit(toy_model(), stopping_at(8, 0), toy_settings(), tmp_path)
+    for path in tmp_path.glob("checkpoints/*/optimizer.safetensors"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="every checkpoint"):
+        fit(toy_model(), toy_loss, toy_settings(), tmp_path)
+
+
+def test_left_overs_of_a_killed_write_are_removed(tmp_path, whole) -> None:
+    (tmp_path / "checkpoints/.step-0000007.abc").mkdir(parents=True)
+    assert checksum(fit(toy_model(), toy_loss, toy_settings(), tmp_path)) == whole[0]
+    assert not list(tmp_path.glob("checkpoints/.*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"learning_rate": 2e-2}, "learning_rate was 0.01 and is now 0.02"),
+        ({"steps": 31}, "steps was 30 and is now 31"),
+        ({"seed": 4}, "seed was 3 and is now 4"),
+    ],
+)
+def test_another_configuration_is_refused(tmp_path, changes, words) -> None:
+    with pytest.raises(Stop):
+        fit(toy_model(), stopping_at(2, 0), toy_settings(), tmp_path)
+    with pytest.raises(UserError, match=words):
+        fit(toy_model(), toy_loss, toy_settings(**changes), tmp_path)
+
+
+def test_other_data_or_another_model_is_refused(tmp_path) -> None:
+    with pytest.raises(Stop):
+        fit(toy_model(), stopping_at(2, 0), toy_settings(), tmp_path, describe={"data": "a"})
+    with pytest.raises(UserError, match="data was a and is now b"):
+        fit(toy_model(), toy_loss, toy_settings(), tmp_path, describe={"data": "b"})
+    with pytest.raises(UserError, match=r"0\.weight"):
+        fit(torch.nn.Linear(8, 1), toy_loss, toy_settings(), tmp_path, describe={"data": "a"})
+
+
+def test_sigkill_at_any_moment_changes_no_byte(tmp_path) -> None:
+    program = [sys.executable, str(Path(__file__).parent / "toy.py")]
+    changes = ["400", "checkpoint_every=3", "keep_checkpoints=2"]
+
+    def start(out: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*program, str(tmp_path / out), *changes],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    want = start("whole").communicate()[0]
+    draw = random.Random(1)
+    kills = 0
+    while kills < 3:
+        process = start("killed")
+        step = _newest(tmp_path / "killed")
+        while process.poll() is None and _newest(tmp_path / "killed") < step + 30:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 0.1))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.communicate()
+        if process.returncode == 0:
+            shutil.rmtree(tmp_path / "killed")  # it was too quick: nothing was killed
+    assert start("killed").communicate()[0] == want
+    assert len(want.strip()) == 8
+
+
+def _newest(out: Path) -> int:
+    found = list_checkpoints(out / "checkpoints")
+    return int(found[-1].name[5:]) if found else 0
