@@ -96,7 +96,7 @@ def edit(
         model, device, dtype, note=lambda sentence: _note(sentence, notes)
     )
     loaded = time.perf_counter()
-    settings = {"seed": seed, "num_inference_steps": steps}
+    settings: dict[str, Any] = {"seed": seed, "num_inference_steps": steps}
     settings |= {"resolution": resolution, "batch_size": batch_size}
     if sweep:
         edits = _sweep(editor, picture, instruction[0], text_scales, image_scales, settings)
