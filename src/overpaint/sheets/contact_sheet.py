@@ -61,14 +61,7 @@ def contact_sheet(
         ValueError: no cells, or headers that do not match the rows or columns.
     """
     columns = min(columns, len(cells))
-    if columns < 1:
-        raise ValueError("a contact sheet needs at least one cell and one column")
-    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
-    if column_headers and len(column_headers) != columns:
-        raise ValueError(f"{len(column_headers)} column headers for {columns} columns")
-    if row_headers and len(row_headers) != len(rows):
-        raise ValueError(f"{len(row_headers)} row headers for {len(rows)} rows")
-
+    rows = _in_rows(cells, columns, column_headers, row_headers)
     pictures = [[fit(cell.image, side) for cell in row] for row in rows]
     captions = [[_Caption.of(cell, side) for cell in row] for row in rows]
     heights = [
@@ -100,6 +93,23 @@ def contact_sheet(
             caption.draw(draw, (left, y + tallest))
         y += heights[index] + GAP
     return sheet
+
+
+def _in_rows(
+    cells: Sequence[Cell],
+    columns: int,
+    column_headers: Sequence[str],
+    row_headers: Sequence[str],
+) -> list[Sequence[Cell]]:
+    """The cells of each row, checked against the headers."""
+    if columns < 1:
+        raise ValueError("a contact sheet needs at least one cell and one column")
+    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
+    if column_headers and len(column_headers) != columns:
+        raise ValueError(f"{len(column_headers)} column headers for {columns} columns")
+    if row_headers and len(row_headers) != len(rows):
+        raise ValueError(f"{len(row_headers)} row headers for {len(rows)} rows")
+    return rows
 
 
 def fit(image: Image.Image, side: int) -> Image.Image:
