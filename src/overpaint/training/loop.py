@@ -77,6 +77,7 @@ def fit(
                 run.after_step(index + 1, validate, progress if run.main else None)
     if run.ema is not None:
         run.ema.exchange()
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # its own forward again
     return model.eval()
 
 

@@ -11,10 +11,7 @@ from accelerate import Accelerator
 
 from overpaint.errors import UserError
 from overpaint.files import write_atomic
-from overpaint.training.settings import LoopSettings
-
-# Settings that change neither the weights nor the log: they may differ when a run is resumed.
-FREE_SETTINGS = frozenset({"checkpoint_every", "keep_checkpoints", "validate_every"})
+from overpaint.training.settings import LoopSettings, binding
 
 
 def check_configuration(
@@ -29,8 +26,8 @@ def check_configuration(
     Raises:
         UserError: naming what differs.
     """
-    kept = settings.model_dump(mode="json", exclude=set(FREE_SETTINGS))
-    text = json.dumps({"settings": kept, "describe": describe, "weights": shapes}, indent=1)
+    record = {"settings": binding(settings), "describe": describe, "weights": shapes}
+    text = json.dumps(record, indent=1)
     path = out / "run.json"
     if accelerator.is_main_process and not path.exists():
         write_atomic(path, text.encode())

@@ -70,9 +70,10 @@ class Step:
         """Standard normal numbers (size, *shape) on `device`, each sample from its own stream."""
         return self._to_device([torch.randn(shape, generator=g) for g in self.generators])
 
-    def uniform(self, *shape: int) -> Tensor:
-        """Uniform numbers in [0, 1), (size, *shape), on `device`."""
-        return self._to_device([torch.rand(shape, generator=g) for g in self.generators])
+    def uniform(self, *shape: int, on_cpu: bool = False) -> Tensor:
+        """Uniform numbers in [0, 1), (size, *shape), on `device` (or the CPU: no wait for it)."""
+        samples = [torch.rand(shape, generator=g) for g in self.generators]
+        return torch.stack(samples) if on_cpu else self._to_device(samples)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Integers in 0 .. high - 1, int64 (size, *shape), on `device`."""

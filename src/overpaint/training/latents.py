@@ -1,0 +1,223 @@
+"""What the editing U-Net learns from: latents of both pictures and embeddings of instructions.
+
+Two sources give the same batches: `CachedBatches` reads what was encoded once before training
+(with random flips both versions of each picture), `EncodedBatches` decodes and encodes the
+pictures in every step, which random crops need.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from overpaint.images import load_image
+from overpaint.training.augmentation import View, draw_view, see
+from overpaint.training.cache import cached_arrays, hash_of, hash_weights
+from overpaint.training.encoding import encode_mode, encode_moments, encode_texts
+from overpaint.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from overpaint.models import EditingModel
+
+TEXTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Float32 on the model's device: `source` (B, C, h, w) the original picture's latents,
+    mode, unscaled; `moments` (B, 2C, h, w) the edited picture's posterior mean and deviation;
+    `text` (B, L, D)."""
+
+    source: Tensor
+    moments: Tensor
+    text: Tensor
+
+
+class Batches(Protocol):
+    """A source of batches."""
+
+    null_text: Tensor
+    """The empty instruction's embedding, (1, L, D)."""
+
+    def take(self, rows: Tensor, u: Tensor) -> Batch:
+        """The batch of these rows (B,), seen as the uniform numbers `u` (B, DRAWS) say."""
+
+
+class CachedBatches:
+    """Batches from memory-mapped arrays; see `precompute`."""
+
+    def __init__(
+        self,
+        latents: dict[str, np.ndarray],
+        texts: np.ndarray,
+        text_of_row: np.ndarray,
+        device: torch.device,
+    ) -> None:
+        self.latents, self.texts, self.text_of_row = latents, texts, text_of_row
+        self.device = device
+        self.flips = latents["source"].shape[1] == 2
+        self.null_text = self._load(texts[:1])
+
+    def take(self, rows: Tensor, u: Tensor) -> Batch:
+        """See `Batches.take`."""
+        index = rows.numpy()
+        flip = (u[:, 0] < 0.5).long().numpy() if self.flips else np.zeros(len(index), np.int64)
+        return Batch(
+            source=self._load(self.latents["source"][index, flip]),
+            moments=self._load(self.latents["moments"][index, flip]),
+            text=self._load(self.texts[self.text_of_row[index]]),
+        )
+
+    def _load(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.array(array)).to(self.device, non_blocking=True).float()
+
+
+class EncodedBatches:
+    """Batches encoded in the loop by the base's autoencoder and text encoder."""
+
+    def __init__(self, pairs: Dataset, base: EditingModel, settings: TrainSettings) -> None:
+        self.pairs, self.base, self.settings = pairs, base, settings
+        self.pool = ThreadPoolExecutor(4)
+        self.null_text = encode_texts(base.tokenizer, base.text_encoder, [""]).float()
+
+    def take(self, rows: Tensor, u: Tensor) -> Batch:
+        """See `Batches.take`."""
+        s, base = self.settings, self.base
+        views = [
+            draw_view(
+                draws,
+                s.resolution,
+                flip=s.random_flip,
+                crop=s.random_crop,
+                resize_up_to=s.resize_up_to,
+            )
+            for draws in u.tolist()
+        ]
+        source, edited, texts = self._read(rows.tolist(), views)
+        moments = [encode_moments(base.vae, part) for part in _parts(edited, s.encode_batch_size)]
+        modes = [encode_mode(base.vae, part) for part in _parts(source, s.encode_batch_size)]
+        text = encode_texts(base.tokenizer, base.text_encoder, texts)
+        return Batch(torch.cat(modes).float(), torch.cat(moments).float(), text.float())
+
+    def _read(self, rows: list[int], views: list[View]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        found = list(self.pool.map(self._read_one, rows, views))
+        source, edited, texts = zip(*found, strict=True)
+        return np.stack(source), np.stack(edited), list(texts)
+
+    def _read_one(self, row: int, view: View) -> tuple[np.ndarray, np.ndarray, str]:
+        pair: dict[str, Any] = self.pairs[row]
+        original, edited = (rgb(pair[key]) for key in ("original_image", "edited_image"))
+        if edited.size != original.size:
+            edited = edited.resize(original.size)
+        side = self.settings.resolution
+        return see(original, view, side), see(edited, view, side), pair["edit_prompt"]
+
+
+def rgb(image: Any) -> Any:
+    """A picture of a pair as RGB."""
+    return image if image.mode == "RGB" else load_image(image)
+
+
+def precompute(
+    pairs: Dataset,
+    data_hash: str,
+    base: EditingModel,
+    settings: TrainSettings,
+    folder: Path,
+    is_main: bool = True,
+) -> CachedBatches:
+    """Encode every picture (and its mirror image) and every instruction once, into `folder`.
+
+    `data_hash` is a hash of the pairs' files. The arrays' names hold it and hashes of the
+    networks. What was there is used.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full.
+    """
+    latents = _cache_latents(pairs, data_hash, base, settings, folder, is_main)
+    texts, text_of_row = _cache_texts(pairs, base, settings, folder, is_main)
+    return CachedBatches(latents, texts, text_of_row, base.vae.device)
+
+
+def _cache_latents(
+    pairs: Dataset,
+    data_hash: str,
+    base: EditingModel,
+    settings: TrainSettings,
+    folder: Path,
+    is_main: bool,
+) -> dict[str, np.ndarray]:
+    reader = EncodedBatches(pairs, base, settings)
+    views = [View(settings.resolution, flip=f) for f in (False, True)[: 1 + settings.random_flip]]
+
+    def fill(rows: range) -> dict[str, np.ndarray]:
+        numbers = [n for n in rows for _ in views]
+        source, edited, _ = reader._read(numbers, views * len(rows))
+        shape = (len(rows), len(views))
+        encoded = {
+            "source": encode_mode(base.vae, source),
+            "moments": encode_moments(base.vae, edited),
+        }
+        return {
+            key: value.reshape(*shape, *value.shape[1:]).float().cpu().numpy()
+            for key, value in encoded.items()
+        }
+
+    side = settings.resolution // base.vae_factor
+    shape = (len(pairs), len(views), base.latent_channels, side, side)
+    shapes = {"source": shape, "moments": (*shape[:2], 2 * shape[2], side, side)}
+    what = [data_hash, len(pairs), hash_weights(base.vae), str(base.vae.dtype), shapes]
+    name = f"latents-{hash_of(*what, settings.resolution, settings.cache_dtype)}"
+    chunk = max(1, settings.encode_batch_size // len(views))
+    return cached_arrays(
+        folder,
+        name,
+        shapes,
+        settings.cache_dtype,
+        fill,
+        chunk=chunk,
+        title="latents",
+        is_main=is_main,
+    )
+
+
+def _cache_texts(
+    pairs: Dataset, base: EditingModel, settings: TrainSettings, folder: Path, is_main: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of the empty text and each different instruction, and which one a row has."""
+    prompts = pairs["edit_prompt"]
+    texts = list(dict.fromkeys(["", *prompts]))
+    number = {text: i for i, text in enumerate(texts)}
+
+    def fill(rows: range) -> dict[str, np.ndarray]:
+        some = [texts[i] for i in rows]
+        encoded = encode_texts(base.tokenizer, base.text_encoder, some)
+        return {"text": encoded.float().cpu().numpy()}
+
+    length, width = base.tokenizer.model_max_length, base.text_encoder.config.hidden_size
+    shapes = {"text": (len(texts), length, width)}
+    vocabulary = hash_of(base.tokenizer.get_vocab())
+    what = [texts, hash_weights(base.text_encoder), vocabulary, shapes, settings.cache_dtype]
+    arrays = cached_arrays(
+        folder,
+        f"texts-{hash_of(*what)}",
+        shapes,
+        settings.cache_dtype,
+        fill,
+        chunk=TEXTS_AT_ONCE,
+        title="instructions",
+        is_main=is_main,
+    )
+    return arrays["text"], np.array([number[prompt] for prompt in prompts])
+
+
+def _parts(pixels: np.ndarray, size: int) -> list[np.ndarray]:
+    return [pixels[i : i + size] for i in range(0, len(pixels), size)]

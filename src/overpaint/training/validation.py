@@ -1,0 +1,109 @@
+"""Validation sheets: a few held-out pairs, what the model makes of them, what was wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from overpaint.diffusion.guidance import Scales, guide, plan_branches
+from overpaint.images import save_image
+from overpaint.models import EditingModel
+from overpaint.seeds import derive_seed
+from overpaint.sheets import Cell, contact_sheet
+from overpaint.training.augmentation import View, see
+from overpaint.training.encoding import encode_mode, encode_texts
+from overpaint.training.latents import rgb
+from overpaint.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class ValidationSheets:
+    """Draws `folder/step-NNNNNNN.png` from held-out `pairs` whenever it is called."""
+
+    pairs: Sequence[dict[str, Any]]
+    base: EditingModel
+    settings: TrainSettings
+    folder: Path
+
+    def __call__(self, unet: nn.Module, done: int) -> dict[str, float]:
+        """Edit the pairs with `unet`; the pixels' mean squared error in [0, 1] beside the
+        input's own, for the log."""
+        original, wanted = self._pixels("original_image"), self._pixels("edited_image")
+        instructions = [pair["edit_prompt"] for pair in self.pairs]
+        result = self._edit(unet, original, instructions)
+        cells = [
+            Cell(_picture(pixels[i]))
+            for i in range(len(instructions))
+            for pixels in (original, result, wanted)
+        ]
+        sheet = contact_sheet(
+            cells,
+            3,
+            title=f"step {done}",
+            column_headers=("original", "result", "wanted"),
+            row_headers=instructions,
+        )
+        save_image(sheet, self.folder / f"step-{done:07d}.png")
+        return {
+            "validation_mse": float(np.mean((result - wanted) ** 2) / 4),
+            "validation_mse_of_input": float(np.mean((original - wanted) ** 2) / 4),
+        }
+
+    def _pixels(self, column: str) -> np.ndarray:
+        side = self.settings.resolution
+        return np.stack([see(rgb(pair[column]), View(side), side) for pair in self.pairs])
+
+    def _edit(self, unet: nn.Module, original: np.ndarray, instructions: list[str]) -> np.ndarray:
+        base, settings = self.base, self.settings
+        source = encode_mode(base.vae, original)
+        text = encode_texts(base.tokenizer, base.text_encoder, instructions)
+        null_text = encode_texts(base.tokenizer, base.text_encoder, [""])
+        generator = torch.Generator().manual_seed(derive_seed(settings.seed, "validation"))
+        noise = torch.randn(source.shape, generator=generator).to(source.device)
+        scheduler = type(base.scheduler).from_config(base.scheduler.config)
+        scheduler.set_timesteps(settings.num_inference_steps, device=source.device)
+        scales = Scales(settings.guidance_scale, settings.image_guidance_scale)
+        latents = sample(unet, scheduler, source, text, null_text, noise, scales)
+        decoded = base.vae.decode(latents / base.vae.config.scaling_factor).sample
+        pixels: np.ndarray = decoded.float().clamp(-1, 1).cpu().numpy()
+        return pixels
+
+
+@torch.no_grad()
+def sample(
+    unet: nn.Module,
+    scheduler: Any,
+    source: Tensor,
+    text: Tensor,
+    null_text: Tensor,
+    noise: Tensor,
+    scales: Scales,
+) -> Tensor:
+    """Scaled latents (B, C, h, w) of the edit, by equation 3 of arXiv:2211.09800.
+
+    `source` (B, C, h, w) unscaled, `text` (B, L, D), `null_text` (1, L, D); `scheduler` has
+    its timesteps set.
+    """
+    plan = plan_branches([scales] * len(source))
+    no_image, no_text = torch.zeros_like(source), null_text.expand_as(text)
+    image = torch.cat([source if part.branch.image else no_image for part in plan])
+    context = torch.cat([text if part.branch.text else no_text for part in plan])
+    torch.manual_seed(0)  # ancestral schedulers draw from the global stream
+    latents = noise * scheduler.init_noise_sigma
+    for timestep in scheduler.timesteps:
+        scaled = scheduler.scale_model_input(latents, timestep).repeat(len(plan), 1, 1, 1)
+        prediction = unet(torch.cat([scaled, image], 1), timestep, context, return_dict=False)[0]
+        latents = scheduler.step(guide(prediction, plan), timestep, latents, return_dict=False)[0]
+    return latents
+
+
+def _picture(pixels: np.ndarray) -> Image.Image:
+    """(3, H, W) in [-1, 1] as a PIL picture."""
+    return Image.fromarray(np.rint((pixels.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8))
