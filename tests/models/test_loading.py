@@ -54,7 +54,7 @@ def test_loading_says_nothing(tiny, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_saved_folder_loads_in_stock_diffusers(tiny, tmp_path):
+def test_saved_folder_loads_in_stock_diffusers(tiny, tmp_path, capfd):
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
     model = load_model(tiny, device="cpu")
@@ -65,6 +65,7 @@ def test_saved_folder_loads_in_stock_diffusers(tiny, tmp_path):
     folder = save_pipeline(
         tmp_path / "out", **parts, dtype=torch.float16, defaults=EditDefaults(20, 2.0, 1.2)
     )
+    assert capfd.readouterr() == ("", ""), "saving says nothing"
     stored = load_file(folder / "unet/diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
     assert model.unet.dtype == torch.float32

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
 from overpaint.models.components import EditingModel, broken_model, read_defaults
 from overpaint.models.names import PICKLES, refuse_pickle
+from overpaint.models.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     import torch
@@ -49,26 +49,6 @@ def load_directory(folder: Path, dtype: torch.dtype) -> EditingModel:
             scheduler=_load_part(_scheduler_class(folder, index), folder, "scheduler"),
             defaults=read_defaults(folder),
         )
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Hold back the libraries' bars and remarks: what matters we check and say ourselves."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    diffusers_logging.set_verbosity_error()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        diffusers_logging.set_verbosity(levels[0])
-        transformers_logging.set_verbosity(levels[1])
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from overpaint.files import dir_aside
 from overpaint.models.components import DEFAULTS_FILE, EditDefaults
+from overpaint.models.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +46,7 @@ def save_pipeline(
     edits = unet.config.in_channels == 2 * vae.config.latent_channels
     kind = "InstructPix2PixPipeline" if edits else "Pipeline"
     index = {"_class_name": f"StableDiffusion{kind}", **_stock_names(parts)}
-    with dir_aside(folder) as aside:
+    with quiet_libraries(), dir_aside(folder) as aside:
         for name in ("unet", "vae", "text_encoder"):
             _in_dtype(parts[name], dtype).save_pretrained(aside / name, safe_serialization=True)
         tokenizer.save_pretrained(aside / "tokenizer")
