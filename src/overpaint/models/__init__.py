@@ -11,6 +11,7 @@ from __future__ import annotations
 from overpaint.models.components import EditDefaults, EditingModel, load_editing_model, load_model
 from overpaint.models.devices import pick_device, pick_dtype
 from overpaint.models.names import find_model
+from overpaint.models.quiet import quiet_libraries
 from overpaint.models.saving import save_pipeline
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "load_model",
     "pick_device",
     "pick_dtype",
+    "quiet_libraries",
     "save_pipeline",
 ]
