@@ -80,12 +80,13 @@ def read_train_settings(recipe: Path | None, overrides: list[str]) -> TrainSetti
 
         model_config = ConfigDict(extra="allow")
 
-    def full(override: str) -> str:
-        first = override.partition("=")[0].partition(".")[0].strip()
-        return f"train.{override}" if first in TrainSettings.model_fields else override
-
     others = dict.fromkeys(("instruct", "pairs", "evaluate"), Other)
     blocks: dict[str, type[BaseModel]] = {"train": TrainSettings, **others}
+
+    def full(override: str) -> str:
+        first = override.partition("=")[0].partition(".")[0].strip()
+        return override if first in (*blocks, "name", "engine") else f"train.{override}"
+
     read = read_recipe(recipe, blocks, [full(override) for override in overrides])
     values = getattr(read, "train", None)
     return values if isinstance(values, TrainSettings) else TrainSettings(seed=read.seed)

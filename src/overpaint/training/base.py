@@ -17,6 +17,7 @@ from overpaint.diffusion.noising import PREDICTIONS
 from overpaint.diffusion.widening import widen_conv_in
 from overpaint.errors import UserError
 from overpaint.models import EditingModel, load_model
+from overpaint.models.directory import quiet_libraries
 from overpaint.seeds import derive_seed
 from overpaint.training.settings import TrainSettings
 
@@ -76,10 +77,13 @@ def fresh_unet(settings: TrainSettings, vae: Any, text_encoder: Any) -> UNet2DCo
 def _load_without_unet(folder: Path, settings: TrainSettings) -> EditingModel:
     try:
         name = json.loads((folder / "scheduler/scheduler_config.json").read_text())["_class_name"]
-        vae = AutoencoderKL.from_pretrained(folder / "vae", use_safetensors=True)
-        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True)
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-        scheduler = getattr(diffusers, name).from_pretrained(folder / "scheduler")
+        with quiet_libraries():
+            vae = AutoencoderKL.from_pretrained(folder / "vae", use_safetensors=True)
+            text_encoder = CLIPTextModel.from_pretrained(
+                folder / "text_encoder", use_safetensors=True
+            )
+            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+            scheduler = getattr(diffusers, name).from_pretrained(folder / "scheduler")
     except (OSError, ValueError, KeyError, AttributeError) as error:
         words = " ".join(str(error).split())[:200]
         raise UserError(

@@ -1,0 +1,154 @@
+"""Kill `overpaint train` with SIGKILL at random moments, rerun it, and compare the bytes.
+
+    python benchmarks/kill_train.py --kills 20
+
+A tiny base and random pairs are made in a temporary folder. An uninterrupted run gives the
+wanted model and the time that it takes. Then the same command is killed at moments drawn
+uniformly from that time and started again, until it finishes; as often as it takes to reach
+the wanted number of kills. Exit code 1 when a byte of the model or a line of the log differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from overpaint.files import content_hash
+from overpaint.rows import Pair, pair_features
+from overpaint.shards import write_card, write_shard
+from overpaint.training.log import read_log
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from tiny import SENTENCES, build_tiny_pipeline
+
+SETTINGS = {
+    "resolution": 32,
+    "steps": 60,
+    "batch_size": 4,
+    "gradient_accumulation_steps": 2,
+    "ema_decay": 0.99,
+    "checkpoint_every": 4,
+    "validate_every": 20,
+    "log_every": 5,
+    "num_inference_steps": 3,
+}
+
+
+def write_pairs(folder: Path, count: int = 60) -> None:
+    """Random pictures: what is learnt does not matter here."""
+    draw = np.random.default_rng(0)
+    rows = []
+    for i in range(count):
+        pictures = draw.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+        original, edited = map(Image.fromarray, pictures)
+        pair = Pair(
+            original_prompt="before",
+            edit_prompt=SENTENCES[i % 5],
+            edited_prompt="after",
+            original_image=original,
+            edited_image=edited,
+        )
+        rows.append(pair.to_row())
+    write_shard(folder, 0, 1, rows, pair_features())
+    write_card(folder, "random pairs", "for kill_train.py")
+
+
+def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
+    """`overpaint train` into `out`."""
+    words = [sys.executable, "-m", "overpaint", "train", "--pairs", str(folder / "pairs")]
+    words += ["--model", str(folder / "base"), "-o", str(out)]
+    for key, value in SETTINGS.items():
+        words += ["--set", f"{key}={value}"]
+    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def result(out: Path) -> tuple[str, list[dict[str, float]]]:
+    """The model's hash, and the log without its timings."""
+    log = read_log(out.with_name(f"{out.name}.training") / "log.jsonl")
+    return content_hash(out), [
+        {key: value for key, value in line.items() if key != "samples_per_second"} for line in log
+    ]
+
+
+def phase(out: Path) -> str:
+    """How far a run had come when it was killed."""
+    work = out.with_name(f"{out.name}.training")
+    if out.exists():
+        return "after the model was written"
+    if any(work.glob("checkpoints/.step-*")):
+        return "while a checkpoint was written"
+    if any(work.glob("checkpoints/step-*")):
+        return "while training, after a checkpoint"
+    if (work / "run.json").exists():
+        return "while training, before a checkpoint"
+    return "while encoding" if work.exists() else "before anything was written"
+
+
+def main() -> int:
+    """Run it; see the module."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    draw = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory(prefix="kill-train-") as name:
+        folder = Path(name)
+        build_tiny_pipeline(folder / "base")
+        write_pairs(folder / "pairs")
+        began = time.perf_counter()
+        errors = start(folder, folder / "whole").communicate()[1]
+        seconds = time.perf_counter() - began
+        if not (folder / "whole").is_dir():
+            raise SystemExit(errors.decode())
+        wanted = result(folder / "whole")
+        report = compare(folder, wanted, arguments.kills, seconds, draw)
+    print(json.dumps({"seconds_uninterrupted": round(seconds, 1), **report}, indent=1))
+    return int(report["runs_that_differ"] > 0)
+
+
+def compare(
+    folder: Path, wanted: tuple[str, list], kills: int, seconds: float, draw: random.Random
+) -> dict:
+    """Kill and rerun until `kills` are reached and the last run has finished."""
+    phases: Counter[str] = Counter()
+    runs = differ = 0
+    while phases.total() < kills:
+        out = folder / "killed"
+        while True:
+            process = start(folder, out)
+            try:
+                may_kill = phases.total() < kills
+                process.communicate(timeout=draw.uniform(0, seconds) if may_kill else None)
+                break  # it finished by itself
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+                phases[phase(out)] += 1
+                print(f"kill {phases.total()}: {phase(out)}", file=sys.stderr, flush=True)
+        if process.returncode:
+            raise SystemExit(f"the rerun failed with exit code {process.returncode}")
+        runs, differ = runs + 1, differ + (result(out) != wanted)
+        shutil.rmtree(out)
+        shutil.rmtree(out.with_name(f"{out.name}.training"))
+    return {
+        "kills": phases.total(),
+        "finished_runs": runs,
+        "runs_that_differ": differ,
+        "killed": dict(phases),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""The cache: the same numbers as encoding in the loop, never those of something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from overpaint.files import content_hash
+from overpaint.shards import read_pairs
+from overpaint.training.base import load_base
+from overpaint.training.cache import cached_arrays, hash_weights
+from overpaint.training.editor import EditingLoss
+from overpaint.training.encoding import encode_mode, encode_texts, sample_target
+from overpaint.training.latents import EncodedBatches, precompute
+from overpaint.training.settings import TrainSettings
+from overpaint.training.step import Step
+
+CPU = torch.device("cpu")
+
+
+def settings(**changes: object) -> TrainSettings:
+    values = {"resolution": 32, "cache_dtype": "float32", "encode_batch_size": 5, "seed": 1}
+    return TrainSettings.model_validate({**values, **changes})
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_the_cache_gives_the_loss_of_encoding_in_the_loop(
+    tmp_path: Path, pairs_folder: Path, editing_base: Path, flip: bool
+) -> None:
+    s = settings(random_flip=flip)
+    base, pairs = load_base(editing_base, s, CPU), read_pairs(pairs_folder)
+    rows = torch.arange(len(pairs))
+    cached = precompute(pairs, "data", base, s, tmp_path)
+    in_loop = EncodedBatches(pairs, base, s)
+    for index in range(3):
+        step = Step(index=index, micro=0, accumulation=1, batch_size=8, seed=1)
+        again = Step(index=index, micro=0, accumulation=1, batch_size=8, seed=1)
+        with torch.no_grad():
+            a = EditingLoss(cached, rows, base, s)(base.unet, step)["loss"]
+            b = EditingLoss(in_loop, rows, base, s)(base.unet, again)["loss"]
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_half_the_samples_are_mirrored_each_for_itself(
+    tmp_path: Path, pairs_folder: Path, editing_base: Path
+) -> None:
+    s = settings()
+    base, pairs = load_base(editing_base, s, CPU), read_pairs(pairs_folder)
+    cached = precompute(pairs, "data", base, s, tmp_path)
+    u = torch.tensor([[0.1, 0, 0, 0], [0.9, 0, 0, 0]])
+    mirrored, plain = cached.take(torch.tensor([3, 3]), u).source
+    assert torch.equal(mirrored, torch.tensor(cached.latents["source"][3, 1]))
+    assert torch.equal(plain, torch.tensor(cached.latents["source"][3, 0]))
+    assert not torch.equal(mirrored, plain)
+
+
+def test_instructions_are_encoded_once_and_the_empty_one_is_first(
+    tmp_path: Path, pairs_folder: Path, editing_base: Path
+) -> None:
+    s = settings()
+    base, pairs = load_base(editing_base, s, CPU), read_pairs(pairs_folder)
+    cached = precompute(pairs, "data", base, s, tmp_path)
+    assert len(cached.texts) == 1 + len(set(pairs["edit_prompt"]))
+    null = encode_texts(base.tokenizer, base.text_encoder, [""])
+    torch.testing.assert_close(cached.null_text, null)
+    some = cached.take(torch.tensor([0, 7]), torch.zeros(2, 4)).text
+    want = encode_texts(
+        base.tokenizer, base.text_encoder, [pairs[i]["edit_prompt"] for i in (0, 7)]
+    )
+    torch.testing.assert_close(some, want, atol=1e-5, rtol=1e-5)
+
+
+def test_other_data_or_another_network_has_another_cache(
+    tmp_path: Path, pairs_folder: Path, editing_base: Path
+) -> None:
+    s = settings()
+    base, pairs = load_base(editing_base, s, CPU), read_pairs(pairs_folder)
+
+    def names() -> set[str]:
+        precompute(pairs, data, base, s, tmp_path)
+        return {p.name for p in tmp_path.iterdir()}
+
+    data = content_hash(pairs_folder / "data")
+    first = names()
+    assert names() == first
+    data = "other"
+    assert len(names()) == 3
+    with torch.no_grad():
+        base.vae.encoder.conv_in.bias[0] += 1e-3
+    assert len(names()) == 4
+    with torch.no_grad():
+        base.text_encoder.get_input_embeddings().weight[0, 0] += 1e-3
+    assert len(names()) == 5
+
+
+def test_a_filling_that_was_killed_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def fill(rows: range) -> dict[str, np.ndarray]:
+        asked.append(rows.start)
+        if rows.start == killed_at:
+            raise Killed
+        return {"x": np.array([[r, r * r] for r in rows], np.float32)}
+
+    def run(folder: str) -> np.ndarray:
+        return cached_arrays(
+            tmp_path / folder, "name", {"x": (10, 2)}, "float32", fill, chunk=3, title="x"
+        )["x"]
+
+    asked: list[int] = []
+    killed_at = -1
+    whole = run("a")
+    for moment in (0, 6):
+        killed_at = moment
+        with pytest.raises(Killed):
+            run("b")
+        assert not (tmp_path / "b/name").exists()
+    killed_at, asked = -1, []
+    assert np.array_equal(run("b"), whole)
+    assert asked == [6, 9]
+    assert (tmp_path / "a/name/x.npy").read_bytes() == (tmp_path / "b/name/x.npy").read_bytes()
+
+
+def test_targets_are_scaled_and_sources_are_not(editing_base: Path) -> None:
+    base = load_base(editing_base, settings(), CPU)
+    pixels = np.random.default_rng(0).uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
+    posterior = base.vae.encode(torch.from_numpy(pixels)).latent_dist
+    assert torch.equal(encode_mode(base.vae, pixels), posterior.mode())
+    moments, noise = torch.randn(2, 16, 8, 8), torch.randn(2, 8, 8, 8)
+    mean, deviation = moments[:, :8], moments[:, 8:]
+    torch.testing.assert_close(sample_target(moments, noise, 0.5), 0.5 * (mean + deviation * noise))
+    torch.testing.assert_close(sample_target(moments, None, 0.5), 0.5 * mean)
+
+
+def test_the_hash_of_weights_sees_every_weight() -> None:
+    model = nn.Linear(2, 2)
+    before = hash_weights(model)
+    assert hash_weights(model) == before
+    model.bias.data[1] += 1
+    assert hash_weights(model) != before
+
+
+def test_random_crops_cannot_be_cached() -> None:
+    with pytest.raises(ValidationError, match="precompute: false"):
+        settings(random_crop=True)
+    assert settings(random_crop=True, precompute=False).random_crop
+    with pytest.raises(ValidationError, match="resize_up_to"):
+        settings(resize_up_to=40)
