@@ -215,3 +215,15 @@ def test_in_a_process_of_its_own(folder, picture, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["output"] == str(tmp_path / "out.png")
     assert [line for line in done.stderr.splitlines() if not line.startswith("editing: ")] == []
+
+
+def test_editing_imports_no_pipeline_class(folder, picture, tmp_path):
+    """The pipeline classes alone would double the time to the first picture."""
+    words = ["edit", str(picture), "make it night", "--model", str(folder), "--steps", "1"]
+    words += ["-o", str(tmp_path / "out.png")]
+    code = (
+        f"import sys; from overpaint.cli import main; assert main({words!r}) == 0\n"
+        "print([n for n in sys.modules if n.startswith('diffusers.pipelines.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

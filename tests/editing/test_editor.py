@@ -120,6 +120,19 @@ def test_in_turn_edits_the_result_of_the_turn_before(editor):
     assert difference(edits[3].image, second) <= 1
 
 
+def test_pairs_of_pictures_and_instructions(editor):
+    pictures, texts = [scene(), scene(40, 30), scene(30, 40).rotate(180)], [WORDS, "make it night"]
+    texts.append("add a red apple")
+    edits = editor.edit_pairs(pictures, texts, seed=3, **QUICK)
+    assert [(e.instruction, e.image.size) for e in edits] == [
+        (text, picture.size) for text, picture in zip(texts, pictures, strict=True)
+    ]
+    for picture, e in zip(pictures, edits, strict=True):
+        assert difference(e.image, editor.edit(picture, e.instruction, seed=3, **QUICK)[0]) <= 1
+    with pytest.raises(UserError, match="3 pictures do not match 2 instructions"):
+        editor.edit_pairs(pictures, texts[:2])
+
+
 def test_sweep_covers_both_scales(editor):
     edits = editor.sweep(
         scene(), WORDS, guidance_scales=[1.0, 3.0], image_guidance_scales=[1.0, 1.5], **QUICK

@@ -71,6 +71,8 @@ def test_saved_folder_loads_in_stock_diffusers(tiny, tmp_path, capfd):
     assert model.unet.dtype == torch.float32
     pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(folder)
     assert pipeline.safety_checker is None
+    parts_as_loaded = (pipeline.unet, pipeline.vae, pipeline.text_encoder)
+    assert {part.dtype for part in parts_as_loaded} == {torch.float32}
     for key, value in pipeline.unet.state_dict().items():
         assert torch.equal(value, parts["unet"].state_dict()[key].half().float()), key
     ids = [t("turn the cat into a dog").input_ids for t in (pipeline.tokenizer, model.tokenizer)]

@@ -15,12 +15,12 @@ so s_I = 1 or s_T = s_I needs two branches, both 1 need one, and s_T = 0 drops t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 
 class Scales(NamedTuple):
@@ -54,45 +54,65 @@ def needed_branches(scales: Scales) -> tuple[Branch, ...]:
 
 @dataclass(frozen=True)
 class BranchRows:
-    """One branch in a batch of model calls: which samples need it, and its factor for each."""
+    """One branch in a batch of model calls.
+
+    `samples` (n,) are the samples that need it, `weights` (n, 1, 1, 1) its factor for each.
+    """
 
     branch: Branch
-    samples: list[int]
-    weights: list[float]
+    samples: Tensor
+    weights: Tensor
 
 
-def plan_branches(scales: Sequence[Scales]) -> list[BranchRows]:
-    """The model calls that a batch needs, `scales[i]` being those of sample i.
+@dataclass(frozen=True)
+class BranchPlan:
+    """The model calls that a batch of B samples needs, laid out once for all steps.
 
-    The rows of the model's batch are the `samples` of the first item, then of the second, ...
+    It is a sequence of its parts. The rows of the model's batch are the samples of the first
+    part, then of the second, ...; `samples` (R,) names the sample of every row.
     """
+
+    batch: int
+    parts: tuple[BranchRows, ...]
+    samples: Tensor
+
+    def __iter__(self) -> Iterator[BranchRows]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+
+def plan_branches(scales: Sequence[Scales], device: torch.device | str = "cpu") -> BranchPlan:
+    """Lay out the branches of a batch, `scales[i]` being those of sample i, on `device`."""
     weights = [branch_weights(s) for s in scales]
-    plan = []
+    parts = []
     for index, branch in enumerate(BRANCHES):
         samples = [i for i, row in enumerate(weights) if row[index] != 0]
         if samples:
-            plan.append(BranchRows(branch, samples, [weights[i][index] for i in samples]))
-    return plan
+            factors = torch.tensor([weights[i][index] for i in samples], device=device)
+            rows = torch.tensor(samples, device=device)
+            parts.append(BranchRows(branch, rows, factors.view(-1, 1, 1, 1)))
+    return BranchPlan(len(scales), tuple(parts), torch.cat([part.samples for part in parts]))
 
 
-def guide(predictions: Tensor, plan: Sequence[BranchRows]) -> Tensor:
+def guide(predictions: Tensor, plan: BranchPlan) -> Tensor:
     """Equation 3 for a batch: the weighted sum of each sample's branches.
 
     Args:
-        predictions: what the model said, (rows, C, H, W), rows in the order of `plan`.
+        predictions: what the model said, (R, C, H, W), rows in the order of `plan`.
         plan: from `plan_branches`, for B samples.
 
     Returns:
         (B, C, H, W) of the same dtype; the sum is taken in float32, for the weights have
         either sign and the branches nearly cancel.
     """
-    counts = [len(rows.samples) for rows in plan]
+    counts = [len(part.samples) for part in plan]
     if len(predictions) != sum(counts):
         raise ValueError(f"{len(predictions)} predictions for {sum(counts)} rows")
-    size = 1 + max(max(rows.samples) for rows in plan)
-    guided = predictions.new_zeros((size, *predictions.shape[1:])).float()
-    for rows, part in zip(plan, predictions.float().split(counts), strict=True):
-        weights = part.new_tensor(rows.weights).view(-1, 1, 1, 1)
-        # A sample stands at most once in `rows.samples`, so the order of sums is fixed.
-        guided[rows.samples] += weights * part
+    guided = predictions.new_zeros((plan.batch, *predictions.shape[1:]), dtype=torch.float32)
+    for part, predicted in zip(plan, predictions.float().split(counts), strict=True):
+        samples, weights = part.samples.to(guided.device), part.weights.to(guided.device)
+        # A sample stands at most once in a part, so the order of the sums is fixed.
+        guided.index_add_(0, samples, weights * predicted)
     return guided.to(predictions.dtype)

@@ -182,6 +182,44 @@ class Editor:
             edits += [replace(e, image=_resize(e.image, picture.size), turn=turn) for e in done]
         return edits
 
+    def edit_pairs(
+        self,
+        images: Sequence[ImageSource],
+        instructions: Sequence[str],
+        *,
+        seed: int = 0,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        image_guidance_scale: float | None = None,
+        resolution: int | None = None,
+        batch_size: int | None = None,
+        before_step: BeforeStep | None = None,
+    ) -> list[Edit]:
+        """Apply to each picture its own instruction; pictures of one size go in one batch.
+
+        Arguments as for `edit_each`; every picture takes the same seed.
+
+        Returns:
+            One `Edit` per picture, in their order, each of its picture's size.
+
+        Raises:
+            UserError: as `edit_each`, or the numbers of pictures and instructions differ.
+        """
+        if len(images) != len(instructions):
+            raise UserError(f"{len(images)} pictures do not match {len(instructions)} instructions.")
+        scales = self._scales(guidance_scale, image_guidance_scale)
+        (seed,) = _check_seeds(seed, 1)
+        texts = _check_texts(instructions)
+        opened = [self._open(image, resolution) for image in images]
+        edits: dict[int, Edit] = {}
+        for size in dict.fromkeys(source.size for _, source in opened):
+            rows = [i for i, (_, source) in enumerate(opened) if source.size == size]
+            jobs = [_Job(opened[i][1], texts[i], seed, scales) for i in rows]
+            done = self._run(jobs, None, num_inference_steps, batch_size, before_step)
+            for i, edit in zip(rows, done, strict=True):
+                edits[i] = replace(edit, image=_resize(edit.image, opened[i][0].size))
+        return [edits[i] for i in range(len(opened))]
+
     def sweep(
         self,
         image: ImageSource,

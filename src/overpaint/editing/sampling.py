@@ -71,8 +71,7 @@ def denoise(
     Returns:
         (B, C, h, w) latents, scaled as the U-Net sees them.
     """
-    plan = plan_branches(scales)
-    rows = [sample for part in plan for sample in part.samples]
+    plan = plan_branches(scales, noise.device)
     condition = torch.cat([_image_of(part, image_latents) for part in plan])
     context = torch.cat([_text_of(part, text, null_text) for part in plan])
     clock = timesteps.to(noise.device)
@@ -83,7 +82,7 @@ def denoise(
         if before_step is not None:
             before_step(i, len(timesteps), latents)
         scaled = scheduler.scale_model_input(latents, timestep)
-        model_input = torch.cat([scaled[rows], condition], dim=1)
+        model_input = torch.cat([scaled[plan.samples], condition], dim=1)
         prediction = unet(model_input, clock[i], context, return_dict=False)[0]
         guided = guide(prediction, plan)
         latents = scheduler.step(guided, timestep, latents, return_dict=False, **step_options)[0]

@@ -49,6 +49,7 @@ def save_pipeline(
     with quiet_libraries(), dir_aside(folder) as aside:
         for name in ("unet", "vae", "text_encoder"):
             _in_dtype(parts[name], dtype).save_pretrained(aside / name, safe_serialization=True)
+        _load_as_float32(aside / "text_encoder" / "config.json")
         tokenizer.save_pretrained(aside / "tokenizer")
         # transformers 5 writes tokenizer.json alone; older readers want CLIP's two files.
         tokenizer.backend_tokenizer.model.save(str(aside / "tokenizer"))
@@ -79,6 +80,16 @@ def _in_dtype(model: Any, dtype: torch.dtype | None) -> Any:
     if dtype is None or model.dtype == dtype:
         return model
     return deepcopy(model).to(dtype)
+
+
+def _load_as_float32(config: Path) -> None:
+    """Have transformers load the text encoder in float32 unless another type is asked for.
+
+    By default it takes the type that the configuration names and diffusers takes float32, so a
+    folder of float16 weights would load with parts that do not fit together.
+    """
+    table = json.loads(config.read_text(encoding="utf-8"))
+    _write_json(config, table | {"dtype": "float32"})
 
 
 def _write_json(path: Path, table: dict[str, Any]) -> None:
