@@ -16,8 +16,7 @@ from transformers.models.clip.tokenization_clip import CLIPTokenizer
 from overpaint.diffusion.noising import PREDICTIONS
 from overpaint.diffusion.widening import widen_conv_in
 from overpaint.errors import UserError
-from overpaint.models import EditingModel, load_model
-from overpaint.models.directory import quiet_libraries
+from overpaint.models import EditingModel, load_model, quiet_libraries
 from overpaint.seeds import derive_seed
 from overpaint.training.settings import TrainSettings
 

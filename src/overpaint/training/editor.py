@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from accelerate import PartialState
 from torch import Tensor, nn
 
 from overpaint.diffusion.conditioning_dropout import choose, drop_image, drop_text
 from overpaint.diffusion.noising import add_noise, target
 from overpaint.errors import UserError
 from overpaint.files import content_hash
-from overpaint.models import EditDefaults, EditingModel, save_pipeline
-from overpaint.models.directory import quiet_libraries
+from overpaint.models import EditDefaults, EditingModel, quiet_libraries, save_pipeline
 from overpaint.seeds import derive_seed
 from overpaint.shards import read_pairs
 from overpaint.training.augmentation import DRAWS
@@ -23,7 +21,7 @@ from overpaint.training.base import load_base
 from overpaint.training.cache import hash_weights
 from overpaint.training.encoding import sample_target
 from overpaint.training.latents import Batches, EncodedBatches, precompute
-from overpaint.training.loop import fit
+from overpaint.training.loop import fit, make_accelerator
 from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
 from overpaint.training.validation import ValidationSheets
@@ -52,7 +50,7 @@ def train_editor(
     """
     out, work = Path(out), work_folder(out)
     refuse_foreign_output(out)
-    state = PartialState()
+    state = make_accelerator(settings)
     data = read_pairs(pairs)
     data_hash = content_hash(Path(pairs, "data"))
     base = load_base(model, settings, state.device)

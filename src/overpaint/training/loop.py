@@ -71,10 +71,11 @@ def fit(
     run = _Run.build(accelerator, model, settings, out)
     start = run.resume()
     if start < settings.steps:
-        with Progress(name, total=settings.steps, done=start) as progress:
+        shown = Progress(name, total=settings.steps, done=start)
+        with shown if run.main else contextlib.nullcontext() as progress:
             for index in range(start, settings.steps):
                 run.train_step(loss, index)
-                run.after_step(index + 1, validate, progress if run.main else None)
+                run.after_step(index + 1, validate, progress)
     if run.ema is not None:
         run.ema.exchange()
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # its own forward again
