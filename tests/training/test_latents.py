@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.shards import read_pairs
 from overpaint.training.base import load_base
@@ -152,3 +155,14 @@ def test_random_crops_cannot_be_cached() -> None:
     assert settings(random_crop=True, precompute=False).random_crop
     with pytest.raises(ValidationError, match="resize_up_to"):
         settings(resize_up_to=40)
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found out before the memory map is written, for then it would kill the process."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match="no space left"):
+        cached_arrays(tmp_path, "name", {"x": (4, 2)}, "float32", lambda _: {}, chunk=2, title="x")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -74,6 +75,8 @@ def _fill_all(
             key: np.lib.format.open_memmap(part / f"{key}.npy", mode, np.dtype(dtype), shape)
             for key, shape in shapes.items()
         }
+        for key in shapes:
+            _reserve(part / f"{key}.npy")
         with Progress(title, total=n_rows, done=done) as progress:
             for start in range(done, n_rows, chunk):
                 rows = range(start, min(start + chunk, n_rows))
@@ -86,6 +89,13 @@ def _fill_all(
                 progress.advance(len(rows))
     except OSError as error:
         raise cannot_write(part, error) from error
+
+
+def _reserve(path: Path) -> None:
+    """Claim the file's whole size: a disk that fills up under a memory map kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
 def _rows_done(part: Path, chunk: int) -> int:
