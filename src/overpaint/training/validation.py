@@ -91,7 +91,7 @@ def sample(
     `source` (B, C, h, w) unscaled, `text` (B, L, D), `null_text` (1, L, D); `scheduler` has
     its timesteps set.
     """
-    plan = plan_branches([scales] * len(source))
+    plan = plan_branches([scales] * len(source), source.device)
     no_image, no_text = torch.zeros_like(source), null_text.expand_as(text)
     image = torch.cat([source if part.branch.image else no_image for part in plan])
     context = torch.cat([text if part.branch.text else no_text for part in plan])
