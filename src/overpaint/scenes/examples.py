@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from overpaint.scenes.captions import Voice, caption, sample_voice, with_article, word
+from overpaint.scenes.captions import caption, sample_voice, with_article, word
 from overpaint.scenes.catalogue import Thing, World, catalogue, things
 from overpaint.scenes.edits import KINDS, Edit, sample_edit
 from overpaint.scenes.layout import Scene, sample_scene
@@ -180,14 +180,11 @@ def _other_targets(example: Example, rng: Random) -> Iterator[Pixels]:
             yield render(edit.answers[0], example.size)
 
 
-def sample_caption(
-    seed: int, world: World = "small", size: int = 64
-) -> tuple[Scene, str, Voice]:
+def sample_caption(seed: int, world: World = "small") -> tuple[Scene, str]:
     """A scene over the whole catalogue, novel objects too, edited or not, with its caption."""
     rng = Random(derive_seed(seed, "caption", world))
     scene = sample_scene(rng, catalogue(world))
     edit = sample_edit(scene, rng, catalogue(world)) if rng.random() < 0.5 else None
     if edit is not None:
         scene = edit.answers[0]
-    voice = sample_voice(rng)
-    return scene, caption(scene, voice), voice
+    return scene, caption(scene, sample_voice(rng))

@@ -62,9 +62,13 @@ class Scene:
         return "|".join((self.background, *sorted(item.thing.file for item in self.items)))
 
 
-def sample_scene(rng: Random, pool: tuple[Thing, ...]) -> Scene:
-    """A plain scene of one or two different objects of `pool`, slightly jittered in place and size."""
-    count = 1 if rng.random() < 0.3 else 2
+def sample_scene(rng: Random, pool: tuple[Thing, ...], count: int | None = None) -> Scene:
+    """A plain scene of different objects of `pool`, slightly jittered in place and size.
+
+    One object or two (in seven scenes of ten), unless `count` (0 to 4) says how many.
+    """
+    if count is None:
+        count = 1 if rng.random() < 0.3 else 2
     places = rng.sample(sorted(PLACES), count)
     items = tuple(
         Item(

@@ -1,0 +1,83 @@
+"""`overpaint scenes`: pairs with exact targets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from overpaint.cli._output import print_json
+from overpaint.errors import UserError
+
+if TYPE_CHECKING:
+    from overpaint.scenes.dataset import SceneSet
+
+ROWS_PER_SHARD = 2000  # the unit of work that a kill may cost
+
+
+class Split(StrEnum):
+    """Which part of the scenes."""
+
+    train = "train"
+    heldout = "heldout"
+    novel = "novel"
+
+
+class World(StrEnum):
+    """How many objects there are."""
+
+    small = "small"
+    full = "full"
+
+
+def scenes(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many pairs.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    split: Annotated[Split, typer.Option(help="novel: objects that training never edits.")] = (
+        Split.train
+    ),
+    world: Annotated[World, typer.Option(help="small: 48 objects; full: 189.")] = World.small,
+    size: Annotated[int, typer.Option(min=8, max=4096, help="Side in pixels.")] = 64,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write pairs of scenes whose right answers are known pixel by pixel."""
+    from overpaint.scenes.dataset import SceneSet
+
+    settings = SceneSet(count, seed, split.value, world.value, size)
+    _write(settings, out)
+    kinds = _count_kinds(out)
+    if as_json:
+        print_json({"folder": str(out), "pairs": count, "kinds": kinds})
+        return
+    typer.echo(f"{out}: {count} pairs")
+    for kind, number in kinds.items():
+        typer.echo(f"  {kind:<13}{number:>8}")
+
+
+def _write(settings: SceneSet, folder: Path) -> None:
+    """Write the shards that are missing; the card goes first, so that other settings are refused."""
+    from overpaint.progress import track
+    from overpaint.rows import pair_features
+    from overpaint.scenes.dataset import scene_rows
+    from overpaint.shards import missing_shards, write_card, write_shard
+
+    card = folder / "README.md"
+    if card.exists() and settings.describe() not in card.read_text(encoding="utf-8"):
+        raise UserError(
+            f"{folder} already holds something else, see its README.md: choose another folder "
+            "or delete this one."
+        )
+    write_card(folder, "Scenes", settings.describe(), license="cc-by-sa-4.0")
+    shards = -(-settings.count // ROWS_PER_SHARD)
+    for shard in track(missing_shards(folder, shards), "scenes"):
+        write_shard(folder, shard, shards, scene_rows(settings, shard, shards), pair_features())
+
+
+def _count_kinds(folder: Path) -> dict[str, int]:
+    from overpaint.shards import read_pairs
+
+    return dict(sorted(Counter(read_pairs(folder)["kind"]).items()))

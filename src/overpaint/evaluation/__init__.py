@@ -1,0 +1,1 @@
+"""Evaluation: what an editor gets right, in numbers."""

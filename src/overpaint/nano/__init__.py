@@ -1,0 +1,8 @@
+"""The trainers of the small models that we own: autoencoder, CLIP, and their assembly.
+
+    python -m overpaint.nano autoencoder recipes/nano-autoencoder.yaml -o runs/nano/autoencoder
+    python -m overpaint.nano clip recipes/nano-clip.yaml -o runs/nano/clip
+    python -m overpaint.nano assemble runs/nano/autoencoder runs/nano/clip -o runs/nano/base
+
+The editing U-Net is then trained by `overpaint train`, as any other.
+"""

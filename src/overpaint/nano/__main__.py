@@ -1,0 +1,45 @@
+"""`python -m overpaint.nano`: train the parts of nano (a developer's command)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overpaint.errors import UserError
+from overpaint.recipe import read_settings
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Train the parts of nano.")
+Out = Annotated[Path, typer.Option("-o", "--out", help="folder of the run")]
+
+
+@app.command()
+def autoencoder(recipe: Path, out: Out) -> None:
+    """Train the autoencoder: OUT/model."""
+    from overpaint.nano.autoencoder import AutoencoderRecipe, train_autoencoder
+
+    typer.echo(train_autoencoder(read_settings(recipe, AutoencoderRecipe), out))
+
+
+@app.command()
+def clip(recipe: Path, out: Out) -> None:
+    """Train tokenizer and CLIP: OUT/tokenizer and OUT/model."""
+    from overpaint.nano.clip import ClipRecipe, train_clip
+
+    typer.echo(train_clip(read_settings(recipe, ClipRecipe), out))
+
+
+@app.command()
+def assemble(autoencoder_run: Path, clip_run: Path, out: Out) -> None:
+    """Put the parts into the base directory that `overpaint train --model` starts from."""
+    from overpaint.nano.assemble import assemble_base
+
+    typer.echo(assemble_base(autoencoder_run, clip_run, out))
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except UserError as error:
+        raise SystemExit(f"overpaint.nano: {error}") from error

@@ -1,0 +1,49 @@
+"""Put nano's parts into directories of stock classes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from transformers import CLIPModel, CLIPTextModel
+
+from overpaint.errors import UserError
+from overpaint.files import name_aside, replace_dir
+
+
+def noise_schedule() -> DDIMScheduler:
+    """nano's schedule: SD 1.5's betas, v-prediction (2202.00512), latents never clipped."""
+    return DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="v_prediction",
+    )
+
+
+def assemble_base(autoencoder_run: Path, clip_run: Path, out: Path) -> Path:
+    """Write `out`: vae, text_encoder (CLIP's text tower), tokenizer, scheduler, clip.
+
+    Raises:
+        UserError: one of the runs has not finished.
+    """
+    for needed in (autoencoder_run / "model", clip_run / "model", clip_run / "tokenizer"):
+        if not needed.is_dir():
+            raise UserError(f"there is no {needed}: finish its training first.")
+    aside = name_aside(out)
+    vae = AutoencoderKL.from_pretrained(autoencoder_run / "model")
+    clip = CLIPModel.from_pretrained(clip_run / "model")
+    vae.save_pretrained(aside / "vae")
+    clip.save_pretrained(aside / "clip")
+    text_encoder = CLIPTextModel(clip.config.text_config)
+    text_encoder.load_state_dict(clip.text_model.state_dict())
+    text_encoder.save_pretrained(aside / "text_encoder")
+    shutil.copytree(clip_run / "tokenizer", aside / "tokenizer")
+    noise_schedule().save_pretrained(aside / "scheduler")
+    replace_dir(aside, out)
+    return out

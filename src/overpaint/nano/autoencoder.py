@@ -1,0 +1,111 @@
+"""Train nano's `AutoencoderKL`: 64 px pictures to 16 x 16 latents of 8 channels, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from overpaint.files import name_aside, replace_dir
+from overpaint.nano.pictures import captioned, crowded, sample_seeds
+from overpaint.scenes.catalogue import World
+from overpaint.training.loop import fit
+from overpaint.training.settings import LoopSettings
+from overpaint.training.step import Step
+
+_HELD_OUT_SEED = 7  # the pictures that quality is measured on
+
+
+class AutoencoderRecipe(BaseModel, extra="forbid", frozen=True):
+    """`recipes/nano-autoencoder.yaml`."""
+
+    world: World = "small"
+    size: int = Field(64, ge=16, description="side of the pictures in pixels")
+    kl_weight: float = Field(1e-8, ge=0, description="of the KL term, summed over a picture")
+    channels: tuple[int, ...] = (32, 32, 32)
+    latent_channels: int = 8
+    loop: LoopSettings
+
+
+class _Reconstruct(nn.Module):
+    """The forward that training calls: a sample of the posterior, decoded; and the KL term."""
+
+    def __init__(self, autoencoder: AutoencoderKL) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        posterior = self.autoencoder.encode(pictures).latent_dist
+        latents = posterior.mean + posterior.std * noise
+        return self.autoencoder.decode(latents).sample, posterior.kl().mean()
+
+
+def build_autoencoder(recipe: AutoencoderRecipe) -> AutoencoderKL:
+    """The untrained autoencoder; its weights depend on the recipe's seed alone."""
+    torch.manual_seed(recipe.loop.seed)
+    levels = len(recipe.channels)
+    return AutoencoderKL(
+        block_out_channels=recipe.channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=0,  # on two cores, width serves better than depth
+        latent_channels=recipe.latent_channels,
+        norm_num_groups=1,  # keeps the channels' proportions, which carry flat colours
+        sample_size=recipe.size,
+        mid_block_add_attention=False,
+    )
+
+
+def train_autoencoder(recipe: AutoencoderRecipe, out: Path) -> Path:
+    """Train, measure the latents' scale, and write `out/model` (diffusers, safetensors)."""
+    latent_side = recipe.size // 2 ** (len(recipe.channels) - 1)
+
+    def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+        pictures = crowded(sample_seeds(step, step.size, "ae"), recipe.world, recipe.size)
+        noise = step.normal(recipe.latent_channels, latent_side, latent_side)
+        pictures = pictures.to(step.device)
+        decoded, kl = model(pictures, noise)
+        error = F.mse_loss(decoded.float(), pictures)
+        absolute = F.l1_loss(decoded.float(), pictures)
+        return {"loss": error + absolute + recipe.kl_weight * kl, "mse": error, "kl": kl}
+
+    def validate(model: nn.Module, done: int) -> dict[str, float]:
+        assert isinstance(model, _Reconstruct)
+        return {"psnr": measure(model.autoencoder, recipe)[0]}
+
+    model = _Reconstruct(build_autoencoder(recipe))
+    fit(
+        model,
+        loss,
+        recipe.loop,
+        out,
+        validate=validate,
+        describe=recipe.model_dump(mode="json", exclude={"loop"}),
+        name="autoencoder",
+    )
+    autoencoder = model.autoencoder
+    _, deviation = measure(autoencoder, recipe)
+    autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5))
+    aside = name_aside(out / "model")
+    autoencoder.save_pretrained(aside, safe_serialization=True)
+    replace_dir(aside, out / "model")
+    return out / "model"
+
+
+@torch.no_grad()
+def measure(autoencoder: AutoencoderKL, recipe: AutoencoderRecipe) -> tuple[float, float]:
+    """PSNR in dB (peak 255) on 128 pictures of no training step, and their latents' deviation.
+
+    As in SD, `scaling_factor` = 1 / deviation gives latents of unit variance (2112.10752, D.1).
+    """
+    step = Step(0, 0, 1, 128, _HELD_OUT_SEED)
+    pictures, _ = captioned(sample_seeds(step, 128, "measure"), recipe.world, recipe.size)
+    pictures = pictures.to(autoencoder.device)
+    latents = autoencoder.encode(pictures).latent_dist.mode()
+    decoded = autoencoder.decode(latents).sample.clamp(-1, 1)
+    error = F.mse_loss(decoded, pictures).item() / 4  # [-1, 1] spans 2
+    return -10 * torch.log10(torch.tensor(error)).item(), latents.std().item()

@@ -1,0 +1,163 @@
+"""Train nano's `CLIPModel` on scenes, captions and instructions.
+
+The contrast of images and captions is CLIP's (2103.00020, figure 3). Each example brings its
+original and its edited picture with both captions, so every caption has a hard negative beside
+it. A second contrast, of instructions and picture pairs through a head that is thrown away
+afterwards, teaches the text tower the words that only instructions use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from overpaint.files import name_aside, replace_dir
+from overpaint.nano.pictures import captioned, sample_seeds, to_tensor
+from overpaint.nano.text import MAX_TOKENS, train_tokenizer
+from overpaint.scenes.catalogue import World
+from overpaint.scenes.examples import Example, sample_example
+from overpaint.training.loop import fit
+from overpaint.training.settings import LoopSettings
+from overpaint.training.step import Step
+
+_HELD_OUT_SEED = 7
+
+
+class ClipRecipe(BaseModel, extra="forbid", frozen=True):
+    """`recipes/nano-clip.yaml`; `loop.batch_size` counts examples (two pictures each)."""
+
+    world: World = "small"
+    size: int = 64
+    patch: int = 16
+    projection: int = 128
+    text_width: int = 128
+    text_layers: int = 2
+    vision_width: int = 192
+    vision_layers: int = 3
+    extra_scenes: int = Field(
+        32, ge=0, description="captioned scenes over the whole catalogue added to a batch"
+    )
+    loop: LoopSettings
+
+
+class _Contrast(nn.Module):
+    """Both contrasts of one batch."""
+
+    def __init__(self, clip: CLIPModel, width: int, projection: int) -> None:
+        super().__init__()
+        self.clip = clip
+        self.pair_head = nn.Sequential(
+            nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, projection)
+        )
+
+    def forward(self, pictures: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """`pictures`: originals, edited, then extra scenes; `tokens`: their captions in that
+        order, then the instructions that lead from each original to its edited picture."""
+        captions = len(pictures)
+        count = len(tokens) - captions
+        texts = self.clip.text_model(tokens).pooler_output
+        text = F.normalize(self.clip.text_projection(texts), dim=-1)
+        seen = self.clip.vision_model(pictures).pooler_output
+        image = F.normalize(self.clip.visual_projection(seen), dim=-1)
+        pair = self.pair_head(torch.cat([seen[:count], seen[count : 2 * count]], dim=-1))
+        scale = self.clip.logit_scale.exp().clamp(max=100)
+        caption_loss = contrast(scale * image @ text[:captions].T)
+        edit_loss = contrast(scale * F.normalize(pair, dim=-1) @ text[captions:].T)
+        return caption_loss, edit_loss
+
+
+def contrast(similarity: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy; row i of the (n, n) similarities belongs to column i."""
+    labels = torch.arange(len(similarity), device=similarity.device)
+    return (F.cross_entropy(similarity, labels) + F.cross_entropy(similarity.T, labels)) / 2
+
+
+def build_clip(recipe: ClipRecipe, tokenizer: CLIPTokenizer) -> CLIPModel:
+    """The untrained model; its weights depend on the recipe's seed alone."""
+    torch.manual_seed(recipe.loop.seed)
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": recipe.text_width,
+        "intermediate_size": 4 * recipe.text_width,
+        "num_hidden_layers": recipe.text_layers,
+        "num_attention_heads": 4,
+        "max_position_embeddings": MAX_TOKENS,
+        "projection_dim": recipe.projection,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "hidden_size": recipe.vision_width,
+        "intermediate_size": 4 * recipe.vision_width,
+        "num_hidden_layers": recipe.vision_layers,
+        "num_attention_heads": 4,
+        "image_size": recipe.size,
+        "patch_size": recipe.patch,
+        "projection_dim": recipe.projection,
+    }
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=recipe.projection)
+    return CLIPModel(config)
+
+
+def train_clip(recipe: ClipRecipe, out: Path) -> Path:
+    """Train tokenizer and CLIP; write `out/model` (CLIPModel) and `out/tokenizer`."""
+    where = out / "tokenizer"
+    tokenizer = CLIPTokenizer.from_pretrained(where if where.is_dir() else train_tokenizer(out))
+
+    def encode(texts: list[str]) -> Tensor:
+        tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+        return tokens.input_ids
+
+    def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+        seeds = sample_seeds(step, step.size, "clip")
+        batch = [sample_example(seed, world=recipe.world, size=recipe.size) for seed in seeds]
+        extra = sample_seeds(step, recipe.extra_scenes, "clip extra")
+        pictures, captions, instructions = _batch(batch, extra, recipe)
+        tokens = encode(captions + instructions)
+        caption_loss, edit_loss = model(pictures.to(step.device), tokens.to(step.device))
+        total = caption_loss + edit_loss
+        return {"loss": total, "caption_loss": caption_loss, "edit_loss": edit_loss}
+
+    def validate(model: nn.Module, done: int) -> dict[str, float]:
+        assert isinstance(model, _Contrast)
+        step = Step(0, 0, 1, 64, _HELD_OUT_SEED)
+        pictures, captions = captioned(sample_seeds(step, 64, "measure"), recipe.world, recipe.size)
+        device = model.clip.device
+        output = model.clip(input_ids=encode(captions).to(device), pixel_values=pictures.to(device))
+        right = output.logits_per_image.argmax(-1).cpu() == torch.arange(64)
+        return {"caption_retrieval_of_64": right.float().mean().item()}
+
+    clip = build_clip(recipe, tokenizer)
+    model = _Contrast(clip, recipe.vision_width, recipe.projection)
+    fit(
+        model,
+        loss,
+        recipe.loop,
+        out,
+        validate=validate,
+        describe=recipe.model_dump(mode="json", exclude={"loop"}),
+        name="clip",
+    )
+    aside = name_aside(out / "model")
+    clip.save_pretrained(aside, safe_serialization=True)
+    replace_dir(aside, out / "model")
+    return out / "model"
+
+
+def _batch(
+    examples: list[Example], extra_seeds: list[int], recipe: ClipRecipe
+) -> tuple[Tensor, list[str], list[str]]:
+    pictures = [e.original for e in examples] + [e.targets[0] for e in examples]
+    captions = [e.original_prompt for e in examples] + [e.edited_prompt for e in examples]
+    tensors = [to_tensor(pictures)]
+    if extra_seeds:
+        more, texts = captioned(extra_seeds, recipe.world, recipe.size)
+        tensors.append(more)
+        captions += texts
+    return torch.cat(tensors), captions, [e.edit_prompt for e in examples]

@@ -1,0 +1,50 @@
+"""Batches of scenes as tensors, drawn afresh for every step from the seeds of its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from overpaint.scenes.catalogue import World, catalogue
+from overpaint.scenes.edits import sample_edit
+from overpaint.scenes.examples import sample_caption
+from overpaint.scenes.layout import sample_scene
+from overpaint.scenes.rendering import render
+from overpaint.seeds import derive_seed
+from overpaint.training.step import Step
+
+
+def to_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """uint8 pictures (h, w, 3) in 0..255 → float32 (n, 3, h, w) in [-1, 1]."""
+    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    return stacked.float().div_(127.5).sub_(1.0).contiguous()
+
+
+def sample_seeds(step: Step, count: int, purpose: str) -> list[int]:
+    """`count` seeds for this process's part of a micro-batch; none occurs twice in a run."""
+    return [derive_seed(step.seed, purpose, step.first + i) for i in range(count)]
+
+
+def captioned(seeds: Sequence[int], world: World, size: int) -> tuple[Tensor, list[str]]:
+    """Scenes over the whole catalogue (n, 3, size, size) in [-1, 1], and their captions."""
+    drawn = [sample_caption(seed, world) for seed in seeds]
+    return to_tensor([render(scene, size) for scene, _ in drawn]), [text for _, text in drawn]
+
+
+def crowded(seeds: Sequence[int], world: World, size: int) -> Tensor:
+    """Scenes of one to four objects, often edited, as (n, 3, size, size) in [-1, 1].
+
+    An autoencoder learns little from empty places, so these have few.
+    """
+    pictures = []
+    for seed in seeds:
+        rng = Random(seed)
+        scene = sample_scene(rng, catalogue(world), count=rng.choice((1, 2, 3, 3)))
+        edit = sample_edit(scene, rng, catalogue(world)) if rng.random() < 0.7 else None
+        pictures.append(render(edit.answers[0] if edit else scene, size))
+    return to_tensor(pictures)

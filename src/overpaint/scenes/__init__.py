@@ -1,0 +1,7 @@
+"""Scenes: small pictures composed of OpenMoji artwork, and edits of them with exact answers.
+
+catalogue   what can be shown            layout      where it stands
+captions    how it is said               phrasings   how an edit is asked for
+edits       what the right answers are   rendering   how it looks
+examples    one example of a seed        dataset     many, as pairs
+"""

@@ -1,0 +1,55 @@
+"""Retrieval@1: the target itself is always found, the unedited input never, noise by chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from overpaint.evaluation.accuracy import METHODS, benchmark_examples, edit_accuracy
+from overpaint.evaluation.retrieval import is_retrieved, psnr
+from overpaint.scenes.edits import KINDS
+from overpaint.scenes.examples import SPLITS
+
+
+def flat(value: int) -> np.ndarray:
+    return np.full((4, 4, 3), value, dtype=np.uint8)
+
+
+def test_nearest_wins_and_a_tie_is_a_miss() -> None:
+    assert is_retrieved(flat(10), [flat(12)], [flat(14), flat(90)])
+    assert not is_retrieved(flat(13), [flat(10)], [flat(14)])
+    assert not is_retrieved(flat(12), [flat(10)], [flat(14)])
+    assert is_retrieved(flat(10), [flat(200), flat(11)], [flat(14)])
+
+
+def test_psnr_by_hand() -> None:
+    assert psnr(flat(0), flat(255)) == pytest.approx(0)
+    assert psnr(flat(100), flat(101)) == pytest.approx(20 * np.log10(255))
+    assert psnr(flat(1), flat(1)) == float("inf")
+    mask = np.zeros((4, 4), dtype=bool)
+    assert psnr(flat(1), flat(1), mask) is None
+    mask[0] = True
+    half = flat(0)
+    half[1:] = 255
+    assert psnr(flat(0), half, mask) == float("inf")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_exact_target_scores_one_and_the_input_zero(split: str) -> None:
+    examples = benchmark_examples(26, 99, split)  # type: ignore[arg-type]
+    scores = edit_accuracy(examples, lambda batch: [e.targets[-1] for e in batch])
+    assert set(scores) == {*KINDS, "overall"}
+    for score in scores.values():
+        assert score["retrieval"]["editor"] == 1.0
+        assert score["retrieval"]["return the input"] == 0.0
+        assert set(score["retrieval"]) == set(METHODS)
+
+
+def test_noise_is_right_about_once_in_thirty_two() -> None:
+    rng = np.random.default_rng(0)
+    examples = benchmark_examples(130, 5, "train")
+
+    def noise(batch: list) -> list[np.ndarray]:
+        return [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in batch]
+
+    assert edit_accuracy(examples, noise)["overall"]["retrieval"]["editor"] < 0.15

@@ -1,0 +1,105 @@
+"""nano's trainers: stock classes come out, the contrast is CLIP's, a rerun changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from overpaint.errors import UserError
+from overpaint.files import content_hash
+from overpaint.nano.assemble import assemble_base
+from overpaint.nano.autoencoder import AutoencoderRecipe, build_autoencoder, train_autoencoder
+from overpaint.nano.clip import ClipRecipe, contrast, train_clip
+from overpaint.nano.pictures import captioned, crowded, to_tensor
+from overpaint.nano.text import MAX_TOKENS, train_tokenizer
+from overpaint.recipe import read_settings
+from overpaint.scenes.examples import sample_example
+from overpaint.training.settings import LoopSettings
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+LOOP = LoopSettings(steps=2, batch_size=4, learning_rate=1e-3, seed=3, mixed_precision="no")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both parts, trained for two steps."""
+    folder = tmp_path_factory.mktemp("nano")
+    train_autoencoder(AutoencoderRecipe(loop=LOOP), folder / "autoencoder")
+    train_clip(ClipRecipe(loop=LOOP, extra_scenes=2), folder / "clip")
+    return folder
+
+
+def test_shipped_recipes_are_valid() -> None:
+    assert read_settings(RECIPES / "nano-autoencoder.yaml", AutoencoderRecipe).latent_channels == 8
+    assert read_settings(RECIPES / "nano-clip.yaml", ClipRecipe).size == 64
+
+
+def test_pictures_are_scaled_to_minus_one_and_one() -> None:
+    example = sample_example(0)
+    tensor = to_tensor([example.original])
+    assert tensor.shape == (1, 3, 64, 64)
+    back = ((tensor[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
+    assert (back == example.original).all()
+    assert captioned([1, 2], "small", 32)[0].shape == (2, 3, 32, 32)
+    assert crowded([1, 2, 3], "small", 64).abs().max() <= 1
+
+
+def test_the_autoencoder_makes_sixteen_by_sixteen_latents() -> None:
+    autoencoder = build_autoencoder(AutoencoderRecipe(loop=LOOP))
+    latents = autoencoder.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mode()
+    assert latents.shape == (1, 8, 16, 16)
+    assert autoencoder.decode(latents).sample.shape == (1, 3, 64, 64)
+
+
+def test_contrast_is_the_symmetric_cross_entropy_of_clip() -> None:
+    similarity = torch.randn(5, 5, generator=torch.Generator().manual_seed(0))
+    rows = -torch.log_softmax(similarity, dim=1).diagonal().mean()
+    columns = -torch.log_softmax(similarity, dim=0).diagonal().mean()
+    torch.testing.assert_close(contrast(similarity), (rows + columns) / 2)
+
+
+def test_the_tokenizer_is_clips_in_a_small_size(tmp_path: Path) -> None:
+    from transformers import CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(train_tokenizer(tmp_path, 600, examples=20))
+    ids = tokenizer("Turn the CAT into a dog", padding="max_length", truncation=True).input_ids
+    assert len(ids) == MAX_TOKENS and ids[0] == tokenizer.bos_token_id
+    assert ids[-1] == tokenizer.eos_token_id == tokenizer.pad_token_id
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "turn the cat into a dog"
+    odd = tokenizer("żółw 🐢 أهلا").input_ids
+    assert len(odd) > 2 and max(odd) < len(tokenizer)
+
+
+def test_the_base_loads_in_stock_classes(runs: Path, tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL, DDIMScheduler
+    from transformers import AutoTokenizer, CLIPModel, CLIPTextModel
+
+    base = assemble_base(runs / "autoencoder", runs / "clip", tmp_path / "base")
+    vae = AutoencoderKL.from_pretrained(base / "vae")
+    assert vae.config.scaling_factor != 0.18215
+    scheduler = DDIMScheduler.from_pretrained(base / "scheduler")
+    assert scheduler.config.prediction_type == "v_prediction" and not scheduler.config.clip_sample
+    tokenizer = AutoTokenizer.from_pretrained(base / "tokenizer")
+    tokens = tokenizer(["a cat", "a dog and a tree"], padding=True, return_tensors="pt").input_ids
+    whole = CLIPModel.from_pretrained(base / "clip").eval()
+    tower = CLIPTextModel.from_pretrained(base / "text_encoder").eval()
+    with torch.no_grad():
+        pooled = whole.text_projection(tower(tokens).pooler_output)
+        features = whole.get_text_features(tokens).pooler_output
+    torch.testing.assert_close(F.normalize(pooled, dim=-1), F.normalize(features, dim=-1))
+
+
+def test_a_rerun_of_finished_training_changes_nothing(runs: Path) -> None:
+    before = content_hash(runs / "autoencoder" / "model"), content_hash(runs / "clip" / "model")
+    train_autoencoder(AutoencoderRecipe(loop=LOOP), runs / "autoencoder")
+    train_clip(ClipRecipe(loop=LOOP, extra_scenes=2), runs / "clip")
+    after = content_hash(runs / "autoencoder" / "model"), content_hash(runs / "clip" / "model")
+    assert before == after
+
+
+def test_an_unfinished_part_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="finish its training first"):
+        assemble_base(tmp_path / "a", tmp_path / "c", tmp_path / "base")

@@ -1,0 +1,57 @@
+"""`overpaint scenes`: pairs that other stages and stock loaders read, resumable, same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from overpaint.cli import main
+from overpaint.cli import scenes as command
+from overpaint.files import content_hash
+from overpaint.scenes.dataset import SceneSet
+from overpaint.scenes.examples import sample_example
+from overpaint.shards import read_pairs
+
+
+def test_pairs_load_and_hold_the_examples(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["scenes", "-n", "12", "--seed", "3", "-o", str(tmp_path / "s"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["pairs"] == 12 and sum(report["kinds"].values()) == 12
+    pairs = read_pairs(tmp_path / "s")
+    row = pairs[4]
+    example = sample_example(SceneSet(12, 3).example_seed(4))
+    assert row["edit_prompt"] == example.edit_prompt and row["kind"] == example.kind
+    assert (np.asarray(row["original_image"]) == example.original).all()
+    assert (np.asarray(row["edited_image"]) == example.targets[0]).all()
+
+
+def test_stock_datasets_loads_the_folder(tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    assert main(["scenes", "-n", "5", "-o", str(tmp_path / "s"), "--split", "novel"]) == 0
+    loaded = load_dataset(str(tmp_path / "s"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert len(loaded) == 5 and loaded[0]["original_image"].size == (64, 64)
+
+
+def test_a_rerun_does_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "ROWS_PER_SHARD", 4)
+    args = ["scenes", "-n", "12", "-o", str(tmp_path / "s")]
+    assert main(args) == 0
+    before = content_hash(tmp_path / "s")
+    shards = sorted((tmp_path / "s" / "data").iterdir())
+    untouched = shards[0].stat().st_mtime_ns
+    shards[1].unlink()
+    assert main(args) == 0
+    assert content_hash(tmp_path / "s") == before
+    assert shards[0].stat().st_mtime_ns == untouched
+
+
+def test_other_settings_in_the_same_folder_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["scenes", "-n", "3", "-o", str(tmp_path / "s")]) == 0
+    assert main(["scenes", "-n", "3", "--seed", "9", "-o", str(tmp_path / "s")]) == 1
+    assert "already holds something else" in capsys.readouterr().err
