@@ -129,6 +129,17 @@ def test_other_data_or_another_model_is_refused(tmp_path) -> None:
         fit(torch.nn.Linear(8, 1), toy_loss, toy_settings(), tmp_path, describe={"data": "a"})
 
 
+def test_two_runs_never_share_a_folder(tmp_path) -> None:
+    def loss(model, step):
+        with pytest.raises(UserError, match="another process"):
+            fit(toy_model(), toy_loss, toy_settings(), tmp_path)
+        raise Stop
+
+    with pytest.raises(Stop):
+        fit(toy_model(), loss, toy_settings(), tmp_path)
+    fit(toy_model(), toy_loss, toy_settings(), tmp_path)
+
+
 def test_sigkill_at_any_moment_changes_no_byte(tmp_path) -> None:
     program = [sys.executable, str(Path(__file__).parent / "toy.py")]
     changes = ["400", "checkpoint_every=3", "keep_checkpoints=2"]

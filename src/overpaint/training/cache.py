@@ -22,6 +22,7 @@ from torch import nn
 
 from overpaint.files import cannot_write, write_atomic
 from overpaint.progress import Progress
+from overpaint.training.run_record import sole_owner
 
 Fill = Callable[[range], Mapping[str, np.ndarray]]
 _DONE = "rows_done.json"
@@ -44,11 +45,12 @@ def cached_arrays(
     others wait for it.
 
     Raises:
-        UserError: the folder cannot be written or the disk is full.
+        UserError: the folder cannot be written, the disk is full, or another process fills it.
     """
     final, part = folder / name, folder / f"{name}.part"
     if is_main and not final.is_dir():
-        _fill_all(part, shapes, dtype, fill, chunk, title)
+        with sole_owner(part):
+            _fill_all(part, shapes, dtype, fill, chunk, title)
         try:
             part.rename(final)
         except OSError as error:

@@ -36,7 +36,7 @@ from overpaint.training.checkpoints import (
 from overpaint.training.ema import Ema
 from overpaint.training.log import Log
 from overpaint.training.meter import Meter
-from overpaint.training.run_record import check_configuration
+from overpaint.training.run_record import check_configuration, sole_owner
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 
@@ -62,20 +62,15 @@ def fit(
     data's hash for example. `name` stands before the progress.
 
     Raises:
-        UserError: `out` holds a run of another configuration, only damaged checkpoints, or
-            cannot be written; the loss became nan or infinite; fp16 without a GPU.
+        UserError: `out` holds a run of another configuration or only damaged checkpoints, is
+            used by another process, or cannot be written; the loss became nan or infinite; fp16 without a GPU.
     """
     accelerator = make_accelerator(settings)
-    shapes = {key: list(tensor.shape) for key, tensor in named_weights(model).items()}
-    check_configuration(accelerator, settings, shapes, out, describe or {})
-    run = _Run.build(accelerator, model, settings, out)
-    start = run.resume()
-    if start < settings.steps:
-        shown = Progress(name, total=settings.steps, done=start)
-        with shown if run.main else contextlib.nullcontext() as progress:
-            for index in range(start, settings.steps):
-                run.train_step(loss, index)
-                run.after_step(index + 1, validate, progress)
+    with sole_owner(out) if accelerator.is_main_process else contextlib.nullcontext():
+        shapes = {key: list(tensor.shape) for key, tensor in named_weights(model).items()}
+        check_configuration(accelerator, settings, shapes, out, describe or {})
+        run = _Run.build(accelerator, model, settings, out)
+        run.train(loss, validate, name)
     if run.ema is not None:
         run.ema.exchange()
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # its own forward again
@@ -154,6 +149,17 @@ class _Run:
     @property
     def main(self) -> bool:
         return bool(self.accelerator.is_main_process)
+
+    def train(self, loss: Loss, validate: Validate | None, name: str) -> None:
+        """Do the steps that are not done yet."""
+        start = self.resume()
+        if start == self.settings.steps:
+            return
+        shown = Progress(name, total=self.settings.steps, done=start)
+        with shown if self.main else contextlib.nullcontext() as progress:
+            for index in range(start, self.settings.steps):
+                self.train_step(loss, index)
+                self.after_step(index + 1, validate, progress)
 
     def train_step(self, loss: Loss, index: int) -> None:
         """One optimizer step; nothing in it waits for the device."""

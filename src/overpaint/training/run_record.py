@@ -1,17 +1,44 @@
-"""`run.json`: what a run was started with, so that another configuration never goes on with it."""
+"""A run's folder belongs to one configuration (`run.json`) and to one process at a time."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
 from overpaint.errors import UserError
-from overpaint.files import write_atomic
+from overpaint.files import cannot_write, write_atomic
 from overpaint.training.settings import LoopSettings, binding
+
+
+@contextmanager
+def sole_owner(out: Path) -> Iterator[None]:
+    """Hold a lock on the folder; the system frees it however the process ends.
+
+    Raises:
+        UserError: another process writes there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path = out / ".lock"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handle = path.open("w")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another process is writing to {out}: wait until it ends.") from None
+        yield
 
 
 def check_configuration(
