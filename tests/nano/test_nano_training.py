@@ -66,11 +66,13 @@ def test_the_tokenizer_is_clips_in_a_small_size(tmp_path: Path) -> None:
 
     tokenizer = CLIPTokenizer.from_pretrained(train_tokenizer(tmp_path, 600, examples=20))
     ids = tokenizer("Turn the CAT into a dog", padding="max_length", truncation=True).input_ids
-    assert len(ids) == MAX_TOKENS and ids[0] == tokenizer.bos_token_id
+    assert len(ids) == MAX_TOKENS
+    assert ids[0] == tokenizer.bos_token_id
     assert ids[-1] == tokenizer.eos_token_id == tokenizer.pad_token_id
     assert tokenizer.decode(ids, skip_special_tokens=True) == "turn the cat into a dog"
     odd = tokenizer("żółw 🐢 أهلا").input_ids
-    assert len(odd) > 2 and max(odd) < len(tokenizer)
+    assert len(odd) > 2
+    assert max(odd) < len(tokenizer)
 
 
 def test_the_base_loads_in_stock_classes(runs: Path, tmp_path: Path) -> None:
@@ -81,7 +83,8 @@ def test_the_base_loads_in_stock_classes(runs: Path, tmp_path: Path) -> None:
     vae = AutoencoderKL.from_pretrained(base / "vae")
     assert vae.config.scaling_factor != 0.18215
     scheduler = DDIMScheduler.from_pretrained(base / "scheduler")
-    assert scheduler.config.prediction_type == "v_prediction" and not scheduler.config.clip_sample
+    assert scheduler.config.prediction_type == "v_prediction"
+    assert not scheduler.config.clip_sample
     tokenizer = AutoTokenizer.from_pretrained(base / "tokenizer")
     tokens = tokenizer(["a cat", "a dog and a tree"], padding=True, return_tensors="pt").input_ids
     whole = CLIPModel.from_pretrained(base / "clip").eval()

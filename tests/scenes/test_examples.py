@@ -31,7 +31,8 @@ def words_of(template: str) -> str:
 def test_catalogue_is_large_and_its_names_are_unique() -> None:
     names = [name for thing in catalogue() for name in (thing.name, *thing.synonyms)]
     assert len(catalogue("full")) >= 150
-    assert len(things("small", "seen")) >= 40 and len(things("small", "novel")) >= 8
+    assert len(things("small", "seen")) >= 40
+    assert len(things("small", "novel")) >= 8
     assert len(names) == len(set(names))
     assert all(thing.plural and thing.article in ("a", "an", "some") for thing in catalogue())
     assert len(COLOURS) == 8
@@ -48,10 +49,12 @@ def test_every_drawing_of_the_catalogue_renders() -> None:
 
 
 def test_at_least_twelve_kinds_with_a_fifth_of_their_phrasings_held_out() -> None:
-    assert set(KINDS) == set(PHRASINGS) and len(KINDS) >= 12
+    assert set(KINDS) == set(PHRASINGS)
+    assert len(KINDS) >= 12
     for kind in KINDS:
         seen, held_out = phrasings(kind, False), phrasings(kind, True)
-        assert len(seen) >= 8 and len(held_out) * 5 >= len(seen) + len(held_out)
+        assert len(seen) >= 8
+        assert len(held_out) * 5 >= len(seen) + len(held_out)
         assert not set(seen) & set(held_out)
 
 
@@ -59,7 +62,8 @@ def test_at_least_twelve_kinds_with_a_fifth_of_their_phrasings_held_out() -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_seed_same_bytes(split: str, kind: str) -> None:
     a, b = (sample_example(5, split, kinds=(kind,)) for _ in range(2))  # type: ignore[arg-type]
-    assert a == b and a.kind == kind
+    assert a == b
+    assert a.kind == kind
     assert a.original.tobytes() == b.original.tobytes()
     assert [t.tobytes() for t in a.targets] == [t.tobytes() for t in b.targets]
 
@@ -87,7 +91,8 @@ def test_greyscale_line_drawing_and_night_are_what_they_say() -> None:
         grey = sample_example(seed, kinds=("greyscale",)).targets[0].astype(int)
         assert (grey == grey[..., :1]).all()
         lines = sample_example(seed, kinds=("line drawing",)).targets[0].astype(int)
-        assert (lines == lines[..., :1]).all() and np.median(lines) == 255
+        assert (lines == lines[..., :1]).all()
+        assert np.median(lines) == 255
         night = sample_example(seed, kinds=("night",))
         assert night.targets[0].mean() < 0.6 * night.original.mean()
 
@@ -152,7 +157,8 @@ def test_candidates_hold_the_original_and_no_right_answer(split: str) -> None:
 @pytest.mark.parametrize("size", [8, 17, 64, 200])
 def test_renders_at_any_size(size: int) -> None:
     example = sample_example(1, size=size)
-    assert example.original.shape == (size, size, 3) and example.original.dtype == np.uint8
+    assert example.original.shape == (size, size, 3)
+    assert example.original.dtype == np.uint8
 
 
 def test_a_larger_rendering_shows_the_same_scene() -> None:
@@ -172,7 +178,10 @@ def test_captions_and_instructions_read_like_language() -> None:
     for seed in range(300):
         example = sample_example(seed, world="full")
         for text in (example.original_prompt, example.edit_prompt, example.edited_prompt):
-            assert text and "{" not in text and "  " not in text and text == text.strip()
+            assert text
+            assert "{" not in text
+            assert "  " not in text
+            assert text == text.strip()
             words = text.replace(",", "").split()
             for article, noun in pairwise(words):
                 if article == "a":

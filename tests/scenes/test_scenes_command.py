@@ -19,11 +19,13 @@ from overpaint.shards import read_pairs
 def test_pairs_load_and_hold_the_examples(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["scenes", "-n", "12", "--seed", "3", "-o", str(tmp_path / "s"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["pairs"] == 12 and sum(report["kinds"].values()) == 12
+    assert report["pairs"] == 12
+    assert sum(report["kinds"].values()) == 12
     pairs = read_pairs(tmp_path / "s")
     row = pairs[4]
     example = sample_example(SceneSet(12, 3).example_seed(4))
-    assert row["edit_prompt"] == example.edit_prompt and row["kind"] == example.kind
+    assert row["edit_prompt"] == example.edit_prompt
+    assert row["kind"] == example.kind
     assert (np.asarray(row["original_image"]) == example.original).all()
     assert (np.asarray(row["edited_image"]) == example.targets[0]).all()
 
@@ -33,7 +35,8 @@ def test_stock_datasets_loads_the_folder(tmp_path: Path) -> None:
 
     assert main(["scenes", "-n", "5", "-o", str(tmp_path / "s"), "--split", "novel"]) == 0
     loaded = load_dataset(str(tmp_path / "s"), cache_dir=str(tmp_path / "cache"))["train"]
-    assert len(loaded) == 5 and loaded[0]["original_image"].size == (64, 64)
+    assert len(loaded) == 5
+    assert loaded[0]["original_image"].size == (64, 64)
 
 
 def test_a_rerun_does_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,5 +4,7 @@
     python -m overpaint.nano clip recipes/nano-clip.yaml -o runs/nano/clip
     python -m overpaint.nano assemble runs/nano/autoencoder runs/nano/clip -o runs/nano/base
 
-The editing U-Net is then trained by `overpaint train`, as any other.
+The editing U-Net is then trained by `overpaint train`, as any other; at last
+
+    python -m overpaint.nano ship runs/nano/editor runs/nano/base -o src/overpaint/models/nano
 """

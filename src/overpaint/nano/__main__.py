@@ -38,6 +38,14 @@ def assemble(autoencoder_run: Path, clip_run: Path, out: Out) -> None:
     typer.echo(assemble_base(autoencoder_run, clip_run, out))
 
 
+@app.command()
+def ship(editor: Path, base: Path, out: Out) -> None:
+    """Put the trained editor and the CLIP where the package carries its weights."""
+    from overpaint.nano.assemble import ship as ship_model
+
+    typer.echo(ship_model(editor, base, out))
+
+
 if __name__ == "__main__":
     try:
         app()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from transformers import CLIPModel, CLIPTextModel
 
 from overpaint.errors import UserError
-from overpaint.files import name_aside, replace_dir
+from overpaint.files import dir_aside
 
 
 def noise_schedule() -> DDIMScheduler:
@@ -35,15 +36,37 @@ def assemble_base(autoencoder_run: Path, clip_run: Path, out: Path) -> Path:
     for needed in (autoencoder_run / "model", clip_run / "model", clip_run / "tokenizer"):
         if not needed.is_dir():
             raise UserError(f"there is no {needed}: finish its training first.")
-    aside = name_aside(out)
     vae = AutoencoderKL.from_pretrained(autoencoder_run / "model")
     clip = CLIPModel.from_pretrained(clip_run / "model")
-    vae.save_pretrained(aside / "vae")
-    clip.save_pretrained(aside / "clip")
     text_encoder = CLIPTextModel(clip.config.text_config)
     text_encoder.load_state_dict(clip.text_model.state_dict())
-    text_encoder.save_pretrained(aside / "text_encoder")
-    shutil.copytree(clip_run / "tokenizer", aside / "tokenizer")
-    noise_schedule().save_pretrained(aside / "scheduler")
-    replace_dir(aside, out)
+    with dir_aside(out) as aside:
+        vae.save_pretrained(aside / "vae")
+        clip.save_pretrained(aside / "clip")
+        text_encoder.save_pretrained(aside / "text_encoder")
+        shutil.copytree(clip_run / "tokenizer", aside / "tokenizer")
+        noise_schedule().save_pretrained(aside / "scheduler")
+    return out
+
+
+def ship(editor: Path, base: Path, out: Path) -> Path:
+    """Put what the package ships into `out`: the trained editor and, beside it, the whole CLIP.
+
+    The model card (`README.md`) is written by hand and stays as it is.
+
+    Raises:
+        UserError: `editor` is no finished training run's output.
+    """
+    if not (editor / "model_index.json").is_file():
+        raise UserError(f"{editor} holds no trained editor: finish its training first.")
+    card = out / "README.md"
+    with dir_aside(out) as aside:
+        shutil.copytree(editor, aside, dirs_exist_ok=True)
+        (aside / "README.md").unlink(missing_ok=True)
+        clip = CLIPModel.from_pretrained(base / "clip").half()
+        # transformers would load float16 weights as float16, which processors compute slowly.
+        clip.config.dtype = torch.float32
+        clip.save_pretrained(aside / "clip")
+        if card.is_file():
+            shutil.copy(card, aside / "README.md")
     return out

@@ -10,7 +10,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from overpaint.files import name_aside, replace_dir
+from overpaint.files import dir_aside
 from overpaint.nano.pictures import captioned, crowded, sample_seeds
 from overpaint.scenes.catalogue import World
 from overpaint.training.loop import fit
@@ -90,9 +90,8 @@ def train_autoencoder(recipe: AutoencoderRecipe, out: Path) -> Path:
     autoencoder = model.autoencoder
     _, deviation = measure(autoencoder, recipe)
     autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5))
-    aside = name_aside(out / "model")
-    autoencoder.save_pretrained(aside, safe_serialization=True)
-    replace_dir(aside, out / "model")
+    with dir_aside(out / "model") as aside:
+        autoencoder.save_pretrained(aside, safe_serialization=True)
     return out / "model"
 
 

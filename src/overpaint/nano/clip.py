@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from overpaint.files import name_aside, replace_dir
+from overpaint.files import dir_aside
 from overpaint.nano.pictures import captioned, sample_seeds, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
 from overpaint.scenes.catalogue import World
@@ -144,9 +144,8 @@ def train_clip(recipe: ClipRecipe, out: Path) -> Path:
         describe=recipe.model_dump(mode="json", exclude={"loop"}),
         name="clip",
     )
-    aside = name_aside(out / "model")
-    clip.save_pretrained(aside, safe_serialization=True)
-    replace_dir(aside, out / "model")
+    with dir_aside(out / "model") as aside:
+        clip.save_pretrained(aside, safe_serialization=True)
     return out / "model"
 
 

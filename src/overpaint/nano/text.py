@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from overpaint.files import name_aside, replace_dir
+from overpaint.files import dir_aside
 from overpaint.scenes.catalogue import COLOURS, catalogue
 from overpaint.scenes.examples import sample_caption, sample_example
 from overpaint.scenes.phrasings import PHRASINGS
@@ -34,13 +34,14 @@ def train_tokenizer(out: Path, vocab_size: int = 1400, examples: int = 3000) -> 
     words = [*alphabet, *(letter + "</w>" for letter in alphabet)]
     words += [left + right for left, right in merges] + [START, END]
     vocab = {word: index for index, word in enumerate(dict.fromkeys(words))}
-    aside = name_aside(out / "tokenizer")
-    CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_TOKENS).save_pretrained(aside)
-    # transformers 5 writes tokenizer.json alone; older readers take CLIP's own two files.
-    (aside / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
-    lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
-    (aside / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    replace_dir(aside, out / "tokenizer")
+    with dir_aside(out / "tokenizer") as aside:
+        CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_TOKENS).save_pretrained(
+            aside
+        )
+        # transformers 5 writes tokenizer.json alone; older readers take CLIP's own two files.
+        (aside / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
+        lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
+        (aside / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return out / "tokenizer"
 
 
