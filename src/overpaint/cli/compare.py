@@ -80,6 +80,6 @@ def _table(merged: Report, comparison: Comparison) -> list[str]:
     width = max((len(name) for name, _, _ in rows), default=0)
     return [
         f"  {name:<{width}}  {'*' if found.is_clear else ' '} {show_difference(found, metric)}, "
-        f"wins {found.win_rate:.0%} of {found.count}"
+        f"wins {100 * found.win_rate:.0f} % of {found.count}"
         for name, found, metric in rows
     ]

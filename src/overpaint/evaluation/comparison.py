@@ -82,7 +82,7 @@ def in_words(comparison: Comparison, metric: str) -> str:
         said = f"{a} and {b} cannot be told apart by {title} on {overall.count} cases"
     else:
         said = f"{ahead} is better than {behind} by {title} on {overall.count} cases"
-    said += f" ({show_difference(overall, metric)}; {b} wins {overall.win_rate:.0%})"
+    said += f" ({show_difference(overall, metric)}; {b} wins {100 * overall.win_rate:.0f} %)"
     found = verdict(comparison, metric)
     for words, kinds in (("better", found.better), ("worse", found.worse)):
         if kinds:

@@ -140,7 +140,8 @@ def evaluate(
 
 def labels(models: Sequence[str]) -> list[str]:
     """Short names, all different: the last part of a path or an id."""
-    short = [Path(name).name.removesuffix(".safetensors") or name for name in models]
+    paths = [Path(name).resolve() if Path(name).exists() else Path(name) for name in models]
+    short = [path.name.removesuffix(".safetensors") or "model" for path in paths]
     if len(set(short)) == len(short):
         return short
     return [f"{name}-{number}" for number, name in enumerate(short, start=1)]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from overpaint.seeds import derive_seed
 
 RESAMPLES = 2000
+FEWEST = 10  # cases for which a percentile interval is taken at its word: of fewer it is too narrow
 _AT_ONCE = 4_000_000  # numbers drawn at once, which bounds memory
 
 
@@ -33,8 +34,10 @@ class Difference(Estimate):
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves zero out."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        """Whether the interval leaves zero out, of at least ten cases."""
+        if self.low is None or self.high is None or self.count < FEWEST:
+            return False
+        return self.low > 0 or self.high < 0
 
 
 def estimate(values: Sequence[float | None], resamples: int = RESAMPLES) -> Estimate | None:

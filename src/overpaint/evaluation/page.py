@@ -105,17 +105,20 @@ def show_value(value: float, unit: str) -> str:
         return f"{100 * value:.1f} %"
     if unit == "dB":
         return f"{value:.1f} dB"
-    return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.4f}"
+    return f"{value:.4f}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
 
 
-def show_estimate(found: Estimate | None, unit: str) -> str:
-    """A mean and, in brackets, its interval."""
+def show_estimate(found: Estimate | None, unit: str) -> Any:
+    """A mean and, smaller, its interval, as HTML."""
+    from markupsafe import Markup
+
     if found is None:
         return "—"
+    mean = show_value(found.mean, unit)
     if found.low is None or found.high is None:
-        return show_value(found.mean, unit)
+        return mean
     low, high = (show_value(end, unit).split(" ")[0] for end in (found.low, found.high))
-    return f"{show_value(found.mean, unit)} ({low} to {high})"
+    return Markup('{} <span class="interval">{} to {}</span>').format(mean, low, high)
 
 
 def show_plain(found: Difference | None, metric: str) -> str:
@@ -131,12 +134,20 @@ def _comparison(report: Report, one: Comparison, markup: Any) -> dict[str, Any]:
     if rows:
         title = f"{one.b} minus {one.a}: {METRIC[name].title}"
         plot = dot_plot(rows, [one.b], title=title, zero=True, show=lambda v: _signed(v, unit))
+    table = [
+        (kind, METRIC[info.name], found[info.name])
+        for kind, found in one.differences.items()
+        for info in report.metrics
+        if info.name in found
+    ]
+    first = [row for row in table if row[0] == OVERALL or row[1].name == name]
     return {
         "a": one.a,
         "b": one.b,
         "sentence": in_words(one, name),
         "plot": markup(plot),
-        "rows": one.differences,
+        "first": first,
+        "rest": [row for row in table if row not in first],
     }
 
 

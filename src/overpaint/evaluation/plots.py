@@ -53,7 +53,7 @@ def dot_plot(
     ends = [v for dot in every for v in (dot.value, dot.low, dot.high) if v is not None]
     low, high = axis or _span([*ends, *([0.0] if zero else [])])
     step = max(_ROW, 9 * len(series) + 8)
-    left, right, top = 128, 14, 8
+    left, right, top = 112, 22, 8
     bottom = top + step * len(rows)
     scale = _Scale(low, high, left, WIDTH - right)
     parts = [_vertical(scale.at(t), top, bottom, show(t)) for t in _ticks(low, high)]
@@ -93,7 +93,7 @@ def curve_plot(
     points = [point for curve in curves.values() for point in curve]
     x_low, x_high = _span([point.x for point in points])
     y_low, y_high = _span([v for p in points for v in (p.y, p.low, p.high) if v is not None])
-    left, right, top, bottom = 52, 18, 14, 250
+    left, right, top, bottom = 58, 22, 14, 250
     across, up = _Scale(x_low, x_high, left, WIDTH - right), _Scale(y_low, y_high, bottom, top)
     parts = [_vertical(across.at(t), top, bottom, show_x(t)) for t in _ticks(x_low, x_high)]
     for tick in _ticks(y_low, y_high):

@@ -195,15 +195,16 @@ def _read_rows(paths: list[Path]) -> Dataset:
     from datasets import Dataset, disable_progress_bars
     from datasets import Image as ImageFeature
     from datasets.exceptions import DatasetGenerationError
+    from pyarrow.parquet import read_metadata
 
+    if sum(read_metadata(path).num_rows for path in paths) == 0:
+        raise UserError(f"{paths[0].parent} holds no edits: its files are empty.")
     disable_progress_bars()
     try:
         rows = Dataset.from_parquet([str(path) for path in paths])
     except (DatasetGenerationError, OSError, ValueError) as error:
         cause = " ".join(str(error.__cause__ or error).split())
         raise UserError(f"cannot read {paths[0].parent}: {cause}.") from error
-    if len(rows) == 0:
-        raise UserError(f"{paths[0].parent} holds no edits: its files are empty.")
     for name in ("image", "source_img", "target_img", "mask_img"):
         if name in rows.column_names and not isinstance(rows.features[name], ImageFeature):
             rows = rows.cast_column(name, ImageFeature())
