@@ -206,7 +206,9 @@ class Editor:
             UserError: as `edit_each`, or the numbers of pictures and instructions differ.
         """
         if len(images) != len(instructions):
-            raise UserError(f"{len(images)} pictures do not match {len(instructions)} instructions.")
+            raise UserError(
+                f"{len(images)} pictures do not match {len(instructions)} instructions."
+            )
         scales = self._scales(guidance_scale, image_guidance_scale)
         given = [seed] * len(images) if isinstance(seed, int) else list(seed)
         if len(given) != len(images):
