@@ -145,7 +145,7 @@ def test_magicbrush_s_test_folder(tmp_path: Path) -> None:
     assert first.untouched[:, 10:].all()
     assert (second.kind, second.untouched, second.edited_prompt) == ("turn 2", None, None)
     assert second.targets[0].shape == (16, 20, 3)
-    with pytest.raises(UserError, match="7-input.png"):
+    with pytest.raises(UserError, match=r"7-input\.png"):
         cases.read(2)
 
 
