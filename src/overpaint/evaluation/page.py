@@ -242,6 +242,8 @@ def _tick(value: float, unit: str) -> str:
 
 
 def _signed(value: float, unit: str) -> str:
+    if value == 0:
+        return "0"
     return f"{100 * value:+g}" if unit == "share" else f"{value:+.3g}"
 
 
