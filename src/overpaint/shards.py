@@ -116,8 +116,8 @@ def read_pairs(folder: str | Path) -> Dataset:
         UserError: there is no such folder, shards are missing, or one cannot be read.
     """
     paths = _whole_dataset(Path(folder))
-    for path in paths:
-        _check_shard(path)
+    if sum(_check_shard(path) for path in paths) == 0:
+        raise UserError(f"{folder} holds no pairs: all its shards are empty.")
     from datasets import Dataset, disable_progress_bars
     from datasets.exceptions import DatasetGenerationError
 
@@ -127,8 +127,6 @@ def read_pairs(folder: str | Path) -> Dataset:
     except (DatasetGenerationError, OSError, ValueError) as error:
         cause = " ".join(str(error.__cause__ or error).split())
         raise UserError(f"cannot read the pairs in {folder}: {cause}.") from error
-    if len(dataset) == 0:
-        raise UserError(f"{folder} holds no pairs: all its shards are empty.")
     return _with_images(dataset)
 
 
@@ -160,12 +158,13 @@ def _whole_dataset(folder: Path) -> list[Path]:
     return [shard_path(folder, index, count) for index in range(count)]
 
 
-def _check_shard(path: Path) -> None:
-    """Read a shard's footer, which sits at its end: a cut-off file has none."""
+def _check_shard(path: Path) -> int:
+    """The number of rows, from a shard's footer, which sits at its end: a cut-off file has none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
+        footer = pq.read_metadata(path)
         names = pq.read_schema(path).names
     except (pa.ArrowInvalid, OSError) as error:
         why = reason(error) if isinstance(error, OSError) else "it is no whole parquet file"
@@ -175,6 +174,7 @@ def _check_shard(path: Path) -> None:
     absent = [name for name in NEEDED_PAIR_COLUMNS if name not in names]
     if absent:
         raise UserError(f"{path} has no column {' or '.join(absent)}: these are not pairs.")
+    return int(footer.num_rows)
 
 
 def _with_images(dataset: Dataset) -> Dataset:

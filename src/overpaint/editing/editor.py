@@ -187,7 +187,7 @@ class Editor:
         images: Sequence[ImageSource],
         instructions: Sequence[str],
         *,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         image_guidance_scale: float | None = None,
@@ -197,7 +197,7 @@ class Editor:
     ) -> list[Edit]:
         """Apply to each picture its own instruction; pictures of one size go in one batch.
 
-        Arguments as for `edit_each`; every picture takes the same seed.
+        Arguments as for `edit_each`; `seed` is every picture's, or a list of one a picture.
 
         Returns:
             One `Edit` per picture, in their order, each of its picture's size.
@@ -210,13 +210,16 @@ class Editor:
                 f"{len(images)} pictures do not match {len(instructions)} instructions."
             )
         scales = self._scales(guidance_scale, image_guidance_scale)
-        (seed,) = _check_seeds(seed, 1)
+        given = [seed] * len(images) if isinstance(seed, int) else list(seed)
+        if len(given) != len(images):
+            raise UserError(f"{len(images)} pictures do not match {len(given)} seeds.")
+        seeds = [one for number in given for one in _check_seeds(number, 1)]
         texts = _check_texts(instructions)
         opened = [self._open(image, resolution) for image in images]
         edits: dict[int, Edit] = {}
         for size in dict.fromkeys(source.size for _, source in opened):
             rows = [i for i, (_, source) in enumerate(opened) if source.size == size]
-            jobs = [_Job(opened[i][1], texts[i], seed, scales) for i in rows]
+            jobs = [_Job(opened[i][1], texts[i], seeds[i], scales) for i in rows]
             done = self._run(jobs, None, num_inference_steps, batch_size, before_step)
             for i, edit in zip(rows, done, strict=True):
                 edits[i] = replace(edit, image=_resize(edit.image, opened[i][0].size))

@@ -1,1 +1,12 @@
-"""Evaluation: what an editor gets right, in numbers."""
+"""Evaluation: what an editor gets right, in numbers and pictures.
+
+cases       what is edited, and what is known of the right answer (scenes, pairs)
+published   the same from the folders of MagicBrush and Emu Edit
+pixelwise   L1, L2            retrieval   target retrieval@1, PSNR
+embedding   CLIP and DINO     scoring     all metrics of a batch
+intervals   bootstrap         runs        one model over all cases, in shards
+curve       the trade-off     galleries   pictures beside each other, drift
+bias        what an edit changes that nobody named
+report      report.json       page        report.html          plots   its SVG
+comparison  two reports       accuracy    retrieval@1 on scenes, beside baselines
+"""

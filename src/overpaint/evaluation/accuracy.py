@@ -48,16 +48,19 @@ class Tally:
         )
 
 
+def benchmark_example(
+    index: int, seed: int, split: Split, world: World = "small", size: int = 64
+) -> Example:
+    """Example `index` of the benchmark; the kinds take turns. None has a seed of training's."""
+    kind = KINDS[index % len(KINDS)]
+    return sample_example(derive_seed(seed, "accuracy", index), split, world, size, kinds=(kind,))
+
+
 def benchmark_examples(
     count: int, seed: int, split: Split, world: World = "small", size: int = 64
 ) -> list[Example]:
-    """`count` examples, as many of each kind as of any other; none has a seed of training's."""
-    return [
-        sample_example(
-            derive_seed(seed, "accuracy", i), split, world, size, kinds=(KINDS[i % len(KINDS)],)
-        )
-        for i in range(count)
-    ]
+    """`count` examples, as many of each kind as of any other."""
+    return [benchmark_example(i, seed, split, world, size) for i in range(count)]
 
 
 def edit_accuracy(

@@ -1,0 +1,198 @@
+"""What an editor is evaluated on: pictures, instructions, and what is known of the right answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from overpaint.errors import UserError
+from overpaint.evaluation.accuracy import benchmark_example
+from overpaint.evaluation.pixelwise import Pixels
+from overpaint.images import load_image
+from overpaint.scenes.catalogue import World
+from overpaint.scenes.examples import Split, candidates
+from overpaint.shards import read_pairs
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+CANDIDATES = 32
+WITHOUT_KIND = "all"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture and one instruction.
+
+    `targets` are the right answers (h, w, 3), of the original's size, and `wrong` gives what
+    retrieval chooses from besides; `untouched` (h, w) says which pixels should stay. Each is
+    empty or None where the data does not tell.
+    """
+
+    key: str
+    instruction: str
+    original: Image.Image
+    kind: str = WITHOUT_KIND
+    original_prompt: str | None = None
+    edited_prompt: str | None = None
+    targets: tuple[Pixels, ...] = ()
+    untouched: NDArray[np.bool_] | None = None
+    wrong: Callable[[], list[Pixels]] | None = None
+
+
+@dataclass(frozen=True)
+class CaseSet:
+    """`count` cases; `read` makes one of its index, or raises a UserError where it is broken.
+
+    `settings` (plain values) name the cases: equal settings, equal cases. `title` is for people.
+    """
+
+    title: str
+    settings: Mapping[str, Any]
+    count: int
+    read: Callable[[int], Case]
+    notes: tuple[str, ...] = field(default=())
+
+
+def scene_cases(
+    count: int, seed: int, split: Split = "heldout", world: World = "small", size: int = 64
+) -> CaseSet:
+    """Scenes with exact answers: those of `accuracy.benchmark_examples`."""
+
+    def read(index: int) -> Case:
+        example = benchmark_example(index, seed, split, world, size)
+        return Case(
+            key=f"{split}-{world}-{size}-{example.seed:016x}",
+            instruction=example.edit_prompt,
+            original=Image.fromarray(example.original),
+            kind=example.kind,
+            original_prompt=example.original_prompt,
+            edited_prompt=example.edited_prompt,
+            targets=example.targets,
+            untouched=example.untouched,
+            wrong=lambda: candidates(example, CANDIDATES),
+        )
+
+    settings = {"data": "scenes", "count": count, "seed": seed, "split": split}
+    settings |= {"world": world, "size": size}
+    return CaseSet(f"{count} scenes ({split}, seed {seed})", settings, count, read)
+
+
+def read_cases(folder: str | Path, limit: int | None = None) -> CaseSet:
+    """The cases in a folder: pairs as every stage writes them, MagicBrush or Emu Edit.
+
+    `limit` takes the first so many.
+
+    Raises:
+        UserError: there is no such folder, it is empty, or it holds none of these.
+    """
+    from overpaint.evaluation.published import read_published
+
+    folder = Path(folder)
+    cases = read_published(folder) or _pair_cases(folder)
+    if limit is None or limit >= cases.count:
+        return cases
+    settings = {**cases.settings, "count": limit}
+    title = f"{cases.title}, the first {limit}"
+    return CaseSet(title, settings, limit, cases.read, cases.notes)
+
+
+def _pair_cases(folder: Path) -> CaseSet:
+    """A folder of pairs; captions and kinds may be absent, as in public data."""
+    rows = undecoded(read_pairs(folder))
+    absent = [c for c in ("original_prompt", "edited_prompt") if c not in rows.column_names]
+    notes = []
+    if absent:
+        notes.append(
+            f"{folder.name} has no column {' or '.join(absent)}: CLIP's directional and text "
+            "similarity need captions and were left out."
+        )
+
+    def read(index: int) -> Case:
+        row = rows[index]
+        where = f"row {index} of {folder.name}"
+        original = picture(row["original_image"], f"{where}, original_image")
+        target = _of_size(picture(row["edited_image"], f"{where}, edited_image"), original)
+        untouched = None
+        if row.get("method") == "scenes":  # drawn, so whatever is equal was to stay equal
+            untouched = (np.asarray(original) == target).all(axis=-1)
+        return Case(
+            key=f"{index}-{_fingerprint(row['original_image'])}",
+            instruction=text(row["edit_prompt"], f"{where}, edit_prompt"),
+            original=original,
+            kind=row.get("kind") or WITHOUT_KIND,
+            original_prompt=row.get("original_prompt") or None,
+            edited_prompt=row.get("edited_prompt") or None,
+            targets=(target,),
+            untouched=untouched,
+        )
+
+    settings = {"data": "pairs", "folder": folder.name, "count": len(rows)}
+    settings["fingerprint"] = rows_fingerprint(rows, "original_image")
+    return CaseSet(f"{len(rows)} pairs of {folder.name}", settings, len(rows), read, tuple(notes))
+
+
+def undecoded(rows: Dataset) -> Dataset:
+    """The same rows with pictures as bytes, so that one that is broken is broken alone."""
+    from datasets import Image as ImageFeature
+
+    for name, feature in rows.features.items():
+        if isinstance(feature, ImageFeature):
+            rows = rows.cast_column(name, ImageFeature(decode=False))
+    return rows
+
+
+def picture(stored: Mapping[str, Any] | None, where: str) -> Image.Image:
+    """The picture of a cell as a dataset stores it, `{"bytes": ..., "path": ...}`.
+
+    Raises:
+        UserError: it is missing or broken, with its place.
+    """
+    source = (stored or {}).get("bytes") or (stored or {}).get("path")
+    if not source:
+        raise UserError(f"{where} holds no picture.")
+    try:
+        return load_image(source)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def text(value: Any, where: str) -> str:
+    """The text of a cell.
+
+    Raises:
+        UserError: it is missing or empty, with its place.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{where} is empty.")
+    return value
+
+
+def _of_size(image: Image.Image, like: Image.Image) -> Pixels:
+    """A right answer as pixels, at the size of the original."""
+    if image.size != like.size:
+        image = image.resize(like.size, Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _fingerprint(stored: Mapping[str, Any] | None) -> str:
+    from hashlib import blake2b
+
+    content = (stored or {}).get("bytes") or str((stored or {}).get("path")).encode()
+    return blake2b(content, digest_size=6).hexdigest()
+
+
+def rows_fingerprint(rows: Dataset, column: str) -> str:
+    """A hash of the first and last pictures and the columns: tells two datasets apart."""
+    from hashlib import blake2b
+
+    digest = blake2b(",".join(rows.column_names).encode(), digest_size=6)
+    for index in {0, len(rows) - 1}:
+        digest.update(_fingerprint(rows[index][column]).encode())
+    return digest.hexdigest()

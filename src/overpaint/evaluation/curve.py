@@ -1,0 +1,92 @@
+"""The trade-off between following the instruction and keeping the picture (2211.09800, Figure 8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from overpaint.editing import Editor
+from overpaint.evaluation.cases import Case
+from overpaint.evaluation.intervals import Estimate, estimate
+from overpaint.evaluation.runs import SamplingSettings, edit_cases
+from overpaint.evaluation.scoring import METRICS, Scorer
+from overpaint.files import write_atomic
+from overpaint.progress import track
+
+IMAGE_SCALES = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)  # those of the paper's Figure 8
+
+
+class CurvePoint(BaseModel):
+    """All metrics at one pair of scales."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    guidance_scale: float = Field(description="s_T")
+    image_guidance_scale: float = Field(description="s_I")
+    scores: dict[str, Estimate]
+
+
+def trade_off(
+    editor: Editor,
+    cases: Sequence[Case],
+    scorer: Scorer,
+    settings: SamplingSettings,
+    folder: Path,
+    *,
+    image_scales: Sequence[float] = IMAGE_SCALES,
+    text_scales: Sequence[float] = (),
+) -> list[CurvePoint]:
+    """The metrics of the same cases, with the same noise, at every pair of scales.
+
+    Args:
+        editor, cases, scorer, settings: see `runs.run_cases`.
+        folder: each point is kept there when it is made, so a rerun makes those that are missing.
+        image_scales: s_I; text_scales: s_T, the settings' or the model's own where empty.
+
+    Returns:
+        One point a pair, s_I growing fastest.
+    """
+    own = settings.guidance_scale or editor.model.defaults.guidance_scale
+    pairs = [(text, image) for text in text_scales or (own,) for image in image_scales]
+
+    def point(text: float, image: float) -> CurvePoint:
+        scales = {"guidance_scale": text, "image_guidance_scale": image}
+        edited = edit_cases(editor, cases, settings.model_copy(update=scales))
+        good = [(case, e) for case, e in zip(cases, edited, strict=True) if not _failed(e)]
+        rows = scorer.score([case for case, _ in good], [e for _, e in good])  # type: ignore[misc]
+        found = {m.name: estimate([row[m.name] for row in rows]) for m in METRICS}
+        known = {name: value for name, value in found.items() if value is not None}
+        return CurvePoint(scores=known, **scales)
+
+    keys = {"cases": [case.key for case in cases], "settings": settings.model_dump()}
+    points = []
+    for text, image in track(pairs, "trade-off curve"):
+        path = folder / f"text-{text:g}-image-{image:g}.json"
+        kept = remember(path, keys, lambda t=text, i=image: point(t, i).model_dump())  # type: ignore[misc]
+        points.append(CurvePoint.model_validate(kept))
+    return points
+
+
+def remember(
+    path: Path, what: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What `compute` gave for `what` in an earlier run, or now; kept in the JSON file `path`."""
+    key = json.loads(json.dumps(what))
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = None
+    if isinstance(kept, dict) and kept.get("of") == key:
+        return dict(kept["result"])
+    result = compute()
+    write_atomic(path, json.dumps({"of": key, "result": result}).encode())
+    return result
+
+
+def _failed(edited: object) -> bool:
+    return not isinstance(edited, Image.Image)

@@ -1,0 +1,238 @@
+"""`report.json`: every number of an evaluation, as typed models; their JSON schema goes beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from overpaint.errors import UserError
+from overpaint.evaluation.bias import BiasAudit
+from overpaint.evaluation.curve import CurvePoint
+from overpaint.evaluation.galleries import Drift
+from overpaint.evaluation.intervals import Difference, Estimate, estimate, paired_difference
+from overpaint.evaluation.runs import CaseResult
+from overpaint.evaluation.scoring import METRIC, METRICS
+from overpaint.files import reason, write_atomic
+
+FORMAT = "overpaint-report/1"
+OVERALL = "overall"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class MetricInfo(_Part):
+    """What a metric is."""
+
+    name: str
+    title: str
+    better: Literal["higher", "lower"]
+    unit: str
+    description: str
+
+
+class LeftOut(_Part):
+    """A case that could not be read or edited."""
+
+    key: str
+    reason: str
+
+
+class Cases(_Part):
+    """Every case's scores, column by column; null where a metric does not apply."""
+
+    key: list[str]
+    kind: list[str]
+    instruction: list[str]
+    scores: dict[str, list[float | None]] = Field(description="metric → one number a case")
+
+
+class ModelReport(_Part):
+    """One model's results."""
+
+    label: str = Field(description="its short name, unique in the report")
+    name: str = Field(description="what was given on the command line")
+    sha256: str | None = Field(description="of its folder or file; null for a hub id")
+    settings: dict[str, Any] = Field(description="how it sampled")
+    scores: dict[str, dict[str, Estimate]] = Field(
+        description="kind of edit, or overall → metric → mean and interval"
+    )
+    cases: Cases
+    left_out: list[LeftOut]
+
+
+class Comparison(_Part):
+    """Two models on the cases that both have, b minus a."""
+
+    a: str
+    b: str
+    differences: dict[str, dict[str, Difference]] = Field(
+        description="kind of edit, or overall → metric → difference"
+    )
+
+
+class Report(_Part):
+    """An evaluation."""
+
+    format: Literal["overpaint-report/1"] = "overpaint-report/1"
+    title: str
+    data: dict[str, Any] = Field(description="the settings that name the cases")
+    headline: str = Field(description="the metric that decides, one of `metrics`")
+    metrics: list[MetricInfo]
+    models: list[ModelReport]
+    comparisons: list[Comparison]
+    curves: dict[str, list[CurvePoint]] = Field(default={}, description="by model")
+    drift: dict[str, Drift] = Field(default={}, description="by model")
+    bias: dict[str, BiasAudit] = Field(default={}, description="by model")
+    notes: list[str] = Field(description="what was left out of the whole evaluation, and why")
+    command: str
+    versions: dict[str, str]
+
+
+def model_report(
+    label: str,
+    name: str,
+    sha256: str | None,
+    settings: dict[str, Any],
+    results: Sequence[CaseResult],
+) -> ModelReport:
+    """Means with intervals by kind and overall, of one model's results.
+
+    Raises:
+        UserError: not one case could be evaluated.
+    """
+    good = [result for result in results if result.left_out is None]
+    if not good:
+        why = f"; the first: {results[0].left_out}" if results else ""
+        raise UserError(f"not one of {len(results)} cases could be evaluated with {name}{why}")
+    columns = {m.name: [result.scores.get(m.name) for result in good] for m in METRICS}
+    columns = {name: column for name, column in columns.items() if _has_values(column)}
+    cases = Cases(
+        key=[result.key for result in good],
+        kind=[result.kind for result in good],
+        instruction=[result.instruction for result in good],
+        scores=columns,
+    )
+    return ModelReport(
+        label=label,
+        name=name,
+        sha256=sha256,
+        settings=settings,
+        scores={kind: _estimates(cases, rows) for kind, rows in _rows_by_kind(cases).items()},
+        cases=cases,
+        left_out=[LeftOut(key=r.key, reason=r.left_out) for r in results if r.left_out is not None],
+    )
+
+
+def make_report(
+    *,
+    title: str,
+    data: dict[str, Any],
+    models: Sequence[ModelReport],
+    notes: Sequence[str],
+    command: str,
+    versions: dict[str, str],
+    **sections: Any,
+) -> Report:
+    """Put models side by side: every two are compared, the later one against the earlier."""
+    known = {name for model in models for name in model.cases.scores}
+    infos = [MetricInfo(**vars(metric)) for metric in METRICS if metric.name in known]
+    return Report(
+        title=title,
+        data=data,
+        headline=_headline(infos),
+        metrics=infos,
+        models=list(models),
+        comparisons=[compare_models(a, b) for a, b in combinations(models, 2)],
+        notes=list(notes),
+        command=command,
+        versions=versions,
+        **sections,
+    )
+
+
+def compare_models(a: ModelReport, b: ModelReport) -> Comparison:
+    """Paired differences over the cases, matched by key, that both models have."""
+    position = {key: index for index, key in enumerate(b.cases.key)}
+    pairs = [(i, position[key]) for i, key in enumerate(a.cases.key) if key in position]
+    kinds: dict[str, list[tuple[int, int]]] = {OVERALL: pairs}
+    for i, j in pairs:
+        kinds.setdefault(a.cases.kind[i], []).append((i, j))
+    differences: dict[str, dict[str, Difference]] = {}
+    for kind, rows in _several(kinds).items():
+        for name in (n for n in a.cases.scores if n in b.cases.scores):
+            difference = paired_difference(
+                [a.cases.scores[name][i] for i, _ in rows],
+                [b.cases.scores[name][j] for _, j in rows],
+                higher_is_better=METRIC[name].better == "higher",
+            )
+            if difference is not None:
+                differences.setdefault(kind, {})[name] = difference
+    return Comparison(a=a.label, b=b.label, differences=differences)
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Write `report.json` and its schema, `report.schema.json`; returns the former's path."""
+    schema = json.dumps(Report.model_json_schema(), indent=1)
+    write_atomic(folder / "report.schema.json", schema.encode())
+    write_atomic(folder / "report.json", report.model_dump_json(indent=1).encode())
+    return folder / "report.json"
+
+
+def read_report(path: str | Path) -> Report:
+    """Read a `report.json`, or the one in a folder.
+
+    Raises:
+        UserError: there is none, or it is no report of this version.
+    """
+    path = Path(path)
+    path = path / "report.json" if path.is_dir() else path
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read the report {path}: {reason(error)}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no report of `overpaint evaluate`: it is no text.") from error
+    try:
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        at = ".".join(str(part) for part in first["loc"]) or "its beginning"
+        raise UserError(
+            f"{path} is no report of `overpaint evaluate` (format {FORMAT}): at {at}, "
+            f"{first['msg'].lower()}."
+        ) from error
+
+
+def _headline(infos: Sequence[MetricInfo]) -> str:
+    """The metric that settles arguments: the first of these that the data allows."""
+    names = [info.name for info in infos]
+    order = ("retrieval", "clip_direction", "l2", "clip_target", "clip_text", "clip_image")
+    return next((name for name in order if name in names), names[0])
+
+
+def _rows_by_kind(cases: Cases) -> dict[str, list[int]]:
+    """The rows of each kind, overall first; kinds only where there are several."""
+    kinds: dict[str, list[int]] = {OVERALL: list(range(len(cases.key)))}
+    for row, kind in enumerate(cases.kind):
+        kinds.setdefault(kind, []).append(row)
+    return _several(kinds)
+
+
+def _several(kinds: dict[str, Any]) -> dict[str, Any]:
+    return kinds if len(kinds) > 2 else {OVERALL: kinds[OVERALL]}
+
+
+def _estimates(cases: Cases, rows: Sequence[int]) -> dict[str, Estimate]:
+    found = {name: estimate([column[row] for row in rows]) for name, column in cases.scores.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _has_values(column: Sequence[float | None]) -> bool:
+    return any(value is not None for value in column)

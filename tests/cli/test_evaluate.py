@@ -1,0 +1,81 @@
+"""`overpaint evaluate` and `overpaint compare` from end to end, with tiny models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fakes import build_tiny_clip
+
+from overpaint.cli import main
+from overpaint.evaluation.report import Report
+from tiny import build_tiny_pipeline
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two editors of random weights, one of NaN, and a CLIP."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("models")
+    build_tiny_pipeline(folder / "one")
+    build_tiny_pipeline(folder / "two", seed=1)
+    weights = build_tiny_pipeline(folder / "nan") / "vae/diffusion_pytorch_model.safetensors"
+    save_file({name: value * float("nan") for name, value in load_file(weights).items()}, weights)
+    build_tiny_clip(folder / "judge")
+    return folder
+
+
+def run(*words: object) -> int:
+    return main(["evaluate", *map(str, words), "--steps", "1", "--device", "cpu"])
+
+
+def test_a_report_of_two_models_and_one_that_is_broken(models, tmp_path, capfd) -> None:
+    names = [models / name for name in ("one", "nan", "two")]
+    words = ("--scenes", 13, "--seed", 9, "--clip", models / "judge", "-o", tmp_path, "--json")
+    assert run(*names, *words) == 0
+    out, err = capfd.readouterr()
+    printed = json.loads(out)
+    assert set(printed["scores"]) == {"one", "two"}
+    assert any(
+        "nan was left out: the model's output is not a number" in n for n in printed["notes"]
+    )
+    assert "DINO similarity was left out" in err
+    report = Report.model_validate_json((tmp_path / "report.json").read_text())
+    assert [model.label for model in report.models] == ["one", "two"]
+    assert report.models[0].scores["overall"]["clip_direction"].count == 13
+    assert (report.comparisons[0].a, report.comparisons[0].b) == ("one", "two")
+    assert report.versions["overpaint"]
+    assert (tmp_path / "report.html").stat().st_size > 50_000
+
+    before = (tmp_path / "report.json").read_bytes()
+    assert run(*names, *words) == 0  # a second run finds everything done
+    assert (tmp_path / "report.json").read_bytes() == before
+    capfd.readouterr()
+
+    assert main(["compare", str(tmp_path), str(tmp_path), "--json", "-o", str(tmp_path / "c")]) == 0
+    compared = json.loads(capfd.readouterr().out)
+    assert len(compared["comparisons"]) == 4
+    assert compared["comparisons"][0]["differences"]["overall"]["l2"]["mean"] == 0.0
+    assert (tmp_path / "c" / "report.html").is_file()
+    assert main(["compare", str(tmp_path), str(tmp_path)]) == 0
+    assert "cannot be told apart" in capfd.readouterr().out
+
+
+def test_mistakes_are_one_sentence_each(models, tmp_path, capfd) -> None:
+    for words, code, sentence in (
+        (
+            (models / "nan", "--scenes", 3, "--clip", "none", "-o", tmp_path / "a"),
+            1,
+            "no model could",
+        ),
+        ((models / "one", "--pairs", tmp_path / "b", "-o", tmp_path), 1, "there is no folder"),
+        (("nothing", "--scenes", 3, "-o", tmp_path), 1, "there is no model 'nothing'"),
+        ((models / "one", "--scenes", 3, "--pairs", tmp_path, "-o", tmp_path), 2, "together"),
+        ((models / "one", "--limit", 3, "-o", tmp_path), 2, "--limit belongs to --pairs"),
+    ):
+        assert run(*words) == code
+        _, err = capfd.readouterr()
+        assert sentence in err
+        assert "Traceback" not in err

@@ -1,0 +1,129 @@
+"""The curve, the galleries and the bias audit, on editors whose behaviour is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FakeEditor, fail, keep
+from PIL import Image
+
+from overpaint.evaluation import bias, galleries
+from overpaint.evaluation.bias import Person, draw_person, nearest_person
+from overpaint.evaluation.cases import Case
+from overpaint.evaluation.curve import remember, trade_off
+from overpaint.evaluation.galleries import TURNS, sample_sequel
+from overpaint.evaluation.runs import SamplingSettings
+from overpaint.evaluation.scoring import Scorer
+
+SETTINGS = SamplingSettings()
+
+
+def test_the_curve_of_an_editor_that_keeps_more_at_larger_scales(tmp_path: Path) -> None:
+    """An editor that blends towards its input is further from the target the more it keeps."""
+    white, black = Image.new("RGB", (8, 8), "white"), Image.new("RGB", (8, 8))
+    cases = [Case(str(i), "make it white", black, targets=(np.asarray(white),)) for i in range(3)]
+
+    def blend(picture: Image.Image, text: str, seed: int, s_t: float, s_i: float) -> Image.Image:
+        return Image.blend(white, picture, min(1.0, (s_i - 1) / s_t))
+
+    editor = FakeEditor(blend)
+    make = lambda: trade_off(  # noqa: E731
+        editor, cases, Scorer(), SETTINGS, tmp_path,
+        image_scales=(1.0, 1.5, 2.0), text_scales=(2.0, 4.0),
+    )  # type: ignore[arg-type]  # fmt: skip
+    points = make()
+    scales = [(p.guidance_scale, p.image_guidance_scale) for p in points]
+    assert scales == [(t, i) for t in (2.0, 4.0) for i in (1.0, 1.5, 2.0)]
+    errors = [point.scores["l1"].mean for point in points]
+    assert errors[0] == errors[3] == 0
+    assert errors == [*sorted(errors[:3]), *sorted(errors[3:])]
+    assert errors[2] > errors[5]
+    calls = len(editor.calls)
+    assert make() == points
+    assert len(editor.calls) == calls  # remembered
+
+
+def test_what_is_remembered_is_of_the_same_question(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    assert remember(path, {"a": 1}, lambda: {"n": 1}) == {"n": 1}
+    assert remember(path, {"a": 1}, lambda: {"n": 2}) == {"n": 1}
+    assert remember(path, {"a": 2}, lambda: {"n": 3}) == {"n": 3}
+    path.write_text("{broken")
+    assert remember(path, {"a": 2}, lambda: {"n": 4}) == {"n": 4}
+
+
+def test_a_sequel_s_untouched_pixels_only_shrink() -> None:
+    sequel = sample_sequel(3, "heldout", "small", 64)
+    assert len(sequel.instructions) == len(sequel.untouched) == TURNS
+    for before, after in zip(sequel.untouched, sequel.untouched[1:], strict=False):
+        assert not (after & ~before).any()
+    assert sequel.untouched[-1].any()
+
+
+def test_drift_is_none_where_nothing_changes_and_grows_where_all_does(tmp_path: Path) -> None:
+    def darker(picture: Image.Image, *_: object) -> Image.Image:
+        return picture.point(lambda value: max(0, value - 8))
+
+    def drift(rule, name: str) -> list[float]:  # type: ignore[no-untyped-def]
+        found, gallery = galleries.sequential_edits(
+            FakeEditor(rule), SETTINGS, tmp_path / name, scenes=3  # type: ignore[arg-type]
+        )  # fmt: skip
+        assert len(gallery.shots) == 2 * (TURNS + 1)
+        return [one.mean for one in found.untouched_psnr if one]
+
+    assert drift(keep, "keep") == [60.0] * TURNS
+    fading = drift(darker, "darker")
+    assert fading == sorted(fading, reverse=True)
+    assert fading[0] == pytest.approx(20 * np.log10(255 / 8), abs=0.2)
+
+
+def test_galleries_have_a_picture_for_every_place() -> None:
+    editor, picture = FakeEditor(keep), Image.new("RGB", (600, 400), "red")
+    contexts = galleries.contextual_edits(editor, picture, SETTINGS, ["a", "b"])  # type: ignore[arg-type]
+    assert [shot.caption for shot in contexts.shots] == ["the picture", "a", "b"]
+    noise = galleries.latent_noise(editor, picture, "a", SETTINGS, count=3)  # type: ignore[arg-type]
+    assert [shot.caption for shot in noise.shots[1:]] == ["seed 0", "seed 1", "seed 2"]
+    grid = galleries.scale_grid(editor, picture, "a", SETTINGS)  # type: ignore[arg-type]
+    assert len(grid.shots) == len(grid.rows) * len(grid.heads) == 16
+    assert grid.rows[0] == "s_I 1"
+    assert contexts.shots[0].picture.startswith("data:image/webp;base64,")
+
+
+def test_every_drawing_of_a_person_is_recognised() -> None:
+    """The method's own error is zero: an unblurred drawing is nearest to itself."""
+    for gender in bias.GENDERS:
+        for tone in bias.TONES:
+            for role in ("", "judge", "astronaut"):
+                person = Person(gender, tone, role, "blue")
+                found = nearest_person(draw_person(person, 64), "blue")
+                assert (found.gender, found.tone) == (gender, tone)
+
+
+def test_an_editor_that_makes_everyone_a_light_man_is_found_out() -> None:
+    def always(picture: Image.Image, text: str, *_: object) -> Image.Image:
+        if "background" in text:
+            return picture
+        return Image.fromarray(draw_person(Person("man", "light", "judge"), 64))
+
+    audit, shots = bias.audit_drawn_people(
+        FakeEditor(always), SETTINGS, roles=("judge",), grounds=("white",)  # type: ignore[arg-type]
+    )  # fmt: skip
+    rows = {(row.group, row.instruction): row.changed for row in audit.rows}
+    assert rows["all", "role"]["gender"].mean == pytest.approx(5 / 10)
+    assert rows["all", "role"]["tone"].mean == pytest.approx(8 / 10)
+    assert rows["all", "control"]["tone"].mean == rows["all", "control"]["gender"].mean == 0.0
+    assert rows["gender: man", "role"]["gender"].mean == 0.0
+    assert audit.outcomes["tone: dark"] == {"light": 2}
+    assert shots
+    assert "Drawings are not people" in audit.limits
+
+
+def test_an_audit_without_pictures_is_one_sentence(tmp_path: Path) -> None:
+    from overpaint.errors import UserError
+
+    with pytest.raises(UserError, match="edited none"):
+        bias.audit_drawn_people(FakeEditor(fail), SETTINGS, roles=("judge",), grounds=("white",))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="holds no pictures"):
+        bias.audit_photos(FakeEditor(keep), None, tmp_path, SETTINGS)  # type: ignore[arg-type]
