@@ -76,12 +76,14 @@ def generate(
     kept = list(keep_captions(read_captions(captions, reading), reading))
     if not kept:
         raise UserError(f"none of the {reading.seen} captions in {captions} can be used.")
-    _check_record(out, kept, settings, identity)
+    record = _record(kept, settings, identity)
+    _refuse_others(out, record)
     shards = _split(kept, settings.generate.captions_per_shard)
     missing = missing_shards(out, len(shards))
     wanted = settings.generate.per_caption
     if missing:
         writer = open_writer()
+        _write_json(out / _RECORD, record)  # only now: a model that cannot be loaded leaves none
         done = sum(len(rows) for i, rows in enumerate(shards) if i not in missing) * wanted
         with Progress("triplets", total=len(kept) * wanted, done=done) as progress:
             for index in missing:
@@ -201,22 +203,23 @@ def _split(captions: Sequence[str], per_shard: int) -> list[list[str]]:
     return shards
 
 
-def _check_record(
-    out: Path, captions: Sequence[str], settings: InstructSettings, identity: str
-) -> None:
-    """Write what the folder is made from, or compare with what stands there."""
-    record = {
+def _record(captions: Sequence[str], settings: InstructSettings, identity: str) -> dict[str, Any]:
+    """What the folder is made from."""
+    return {
         "captions": sha256("\n".join(sorted(captions)).encode()).hexdigest(),
         "model": identity,
         "format": settings.format,
         "seed": settings.seed,
         **binding(settings.generate),
     }
+
+
+def _refuse_others(out: Path, record: dict[str, Any]) -> None:
+    """Never write over what another run made, or something else did."""
     path = out / _RECORD
     if not path.is_file():
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise UserError(f"{out} holds something else: choose another folder, or delete it.")
-        _write_json(path, record)
         return
     before = _read_json(path)
     changed = [
