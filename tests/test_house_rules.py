@@ -42,7 +42,6 @@ MAY_IMPORT = {
     "shards": BASE,
     "models": BASE,
     "scenes": {"rows", "images"},
-    "sheets": {"images"},
     "engine": {"shards"},
     "instruct": GROUND,
     "pairs": GROUND,

@@ -47,7 +47,7 @@ def test_the_exact_target_scores_one_and_the_input_zero(split: str) -> None:
 
 def test_noise_is_right_about_once_in_thirty_two() -> None:
     rng = np.random.default_rng(0)
-    examples = benchmark_examples(130, 5, "train")
+    examples = benchmark_examples(65, 5, "train")
 
     def noise(batch: list) -> list[np.ndarray]:
         return [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in batch]

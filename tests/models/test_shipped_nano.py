@@ -74,7 +74,12 @@ def test_only_stock_classes_and_no_pickle_is_shipped() -> None:
     index = json.loads((NANO / "model_index.json").read_text())
     libraries = {value[0] for value in index.values() if isinstance(value, list)}
     assert libraries <= {"diffusers", "transformers", None}
-    assert {p.suffix for p in NANO.rglob("*") if p.is_file()} <= {".json", ".safetensors", ".txt", ".md"}
+    assert {p.suffix for p in NANO.rglob("*") if p.is_file()} <= {
+        ".json",
+        ".safetensors",
+        ".txt",
+        ".md",
+    }
     assert sum(p.stat().st_size for p in NANO.rglob("*")) < 40 * 2**20
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from overpaint.cli.train import read_train_settings
 from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.nano.assemble import assemble_base
@@ -32,9 +33,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_shipped_recipes_are_valid() -> None:
-    assert read_settings(RECIPES / "nano-autoencoder.yaml", AutoencoderRecipe).latent_channels == 8
-    assert read_settings(RECIPES / "nano-clip.yaml", ClipRecipe).size == 64
+@pytest.mark.parametrize("folder", [RECIPES, RECIPES / "nano-gpu"])
+def test_shipped_recipes_are_valid(folder: Path) -> None:
+    assert read_settings(folder / "nano-autoencoder.yaml", AutoencoderRecipe).latent_channels == 8
+    assert read_settings(folder / "nano-clip.yaml", ClipRecipe).size == 64
+    editor = read_train_settings(folder / "nano-editor.yaml", [])
+    assert editor.unet is not None
+    assert not editor.random_flip  # instructions name sides
 
 
 def test_pictures_are_scaled_to_minus_one_and_one() -> None:

@@ -44,7 +44,8 @@ def test_every_drawing_of_the_catalogue_renders() -> None:
     for thing in catalogue():
         whole = sprite(thing.file, 32, None, False)
         lines = sprite(thing.file, 32, None, True)
-        assert whole.shape == (32, 32, 4) and whole[..., 3].max() > 200, thing.name
+        assert whole.shape == (32, 32, 4), thing.name
+        assert whole[..., 3].max() > 200, thing.name
         assert lines[..., 3].sum() > 0, thing.name
 
 

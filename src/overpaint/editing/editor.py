@@ -206,7 +206,9 @@ class Editor:
             UserError: as `edit_each`, or the numbers of pictures and instructions differ.
         """
         if len(images) != len(instructions):
-            raise UserError(f"{len(images)} pictures do not match {len(instructions)} instructions.")
+            raise UserError(
+                f"{len(images)} pictures do not match {len(instructions)} instructions."
+            )
         scales = self._scales(guidance_scale, image_guidance_scale)
         (seed,) = _check_seeds(seed, 1)
         texts = _check_texts(instructions)

@@ -56,7 +56,7 @@ def with_article(noun: str, thing: Thing) -> str:
         return f"{thing.article} {noun}"
     if noun.endswith("s") and " of " not in noun and thing.article == "some":
         return f"some {noun}"
-    return f"{_a(noun)} {noun}"
+    return f"{a_or_an(noun)} {noun}"
 
 
 def caption(scene: Scene, voice: Voice) -> str:
@@ -68,12 +68,13 @@ def caption(scene: Scene, voice: Voice) -> str:
         return _LOOKS[scene.look].format(f"an empty {background} background")
     if scene.look == "line drawing":
         return _LOOKS[scene.look].format(items)
-    a_background = f"{_a(background)} {background}"
+    a_background = f"{a_or_an(background)} {background}"
     framed = voice.frame.format(items=items, bg=background, a_bg=a_background)
     return _LOOKS[scene.look].format(framed)
 
 
-def _a(following: str) -> str:
+def a_or_an(following: str) -> str:
+    """The article before a word that starts so."""
     return "an" if following[0] in "aeiou" else "a"
 
 
@@ -87,7 +88,7 @@ def _say(item: Item, voice: Voice) -> str:
     if words and with_article(noun, item.thing).startswith("some "):
         said = " ".join(("some", *words, noun))
     elif words:
-        said = " ".join((_a(words[0]), *words, noun))
+        said = " ".join((a_or_an(words[0]), *words, noun))
     else:
         said = with_article(noun, item.thing)
     return f"{said} in the {item.place}" if voice.with_places else said

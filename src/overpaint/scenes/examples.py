@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from overpaint.scenes.captions import caption, sample_voice, with_article, word
+from overpaint.scenes.captions import a_or_an, caption, sample_voice, with_article, word
 from overpaint.scenes.catalogue import Thing, World, catalogue, things
 from overpaint.scenes.edits import KINDS, Edit, sample_edit
 from overpaint.scenes.layout import Scene, sample_scene
@@ -140,6 +140,7 @@ def instruction(edit: Edit, rng: Random, held_out: bool) -> str:
         y=name(edit.y),
         a_y=with_article(name(edit.y), edit.y) if edit.y else "",
         colour=edit.colour,
+        a_colour=f"{a_or_an(edit.colour)} {edit.colour}" if edit.colour else "",
         place=place,
         to_place=place.replace("in the", "to the").replace("at the", "to the"),
     )

@@ -1,6 +1,7 @@
 """How each kind of edit is said: ten phrasings a kind, the last two held out of training.
 
-Slots: {x} an object in the picture, {y} another (new or present), {colour}, {place}.
+Slots: {x} an object in the picture, {y} another (new or present), {colour}, {place}; {a_y} and
+{a_colour} come with their article, {to_place} with "to the".
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "paint the background {colour}",
         "set the background to {colour}",
         "the background should be {colour}",
-        "give it a {colour} background",
+        "give it {a_colour} background",
         "put everything on {colour}",
         "colour the background {colour}",
     ),
@@ -75,7 +76,7 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "colour the {x} {colour}",
         "change the {x} to {colour}",
         "the {x} should be {colour}",
-        "give me a {colour} {x}",
+        "give me {a_colour} {x}",
         "recolour the {x} to {colour}",
         "dye the {x} {colour}",
         "let the {x} be {colour}",

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The whole of nano from nothing, on two processor cores (about an hour and a half) or on a GPU:
+#
+#     recipes/nano.sh                                  # small world, as shipped
+#     PROCESSES=1 recipes/nano.sh recipes/nano-gpu full 300000 runs/nano-gpu
+#
+# Killed and started again, it goes on where it was. PROCESSES share each batch evenly.
+set -euo pipefail
+recipes="${1:-recipes}" world="${2:-small}" pairs="${3:-60000}" out="${4:-runs/nano}"
+processes="${PROCESSES:-2}"
+if [ "$processes" -gt 1 ]; then
+    export ACCELERATE_USE_CPU=1 OMP_NUM_THREADS=1  # a thread a process: they wait once a step
+fi
+launch() { torchrun --nproc_per_node "$processes" -m "$@"; }
+
+launch overpaint.nano autoencoder "$recipes/nano-autoencoder.yaml" -o "$out/autoencoder"
+python -m overpaint.nano clip "$recipes/nano-clip.yaml" -o "$out/clip"
+python -m overpaint.nano assemble "$out/autoencoder" "$out/clip" -o "$out/base"
+overpaint scenes -n "$pairs" --seed 11 --world "$world" -o "$out/pairs"
+launch overpaint train --pairs "$out/pairs" --model "$out/base" \
+    --recipe "$recipes/nano-editor.yaml" --cache "$out/cache" -o "$out/editor"
+python -m overpaint.nano ship "$out/editor" "$out/base" -o "$out/nano"
+python benchmarks/edit_accuracy.py --model "$out/nano" --world "$world" --scenes 600 --seed 1234
