@@ -164,6 +164,8 @@ def test_a_stopped_run_ends_like_an_unbroken_one(
     with pytest.raises(UserError, match="learning_rate was"):
         finetune(triplets, llama, tmp_path / "whole", settings(learning_rate=1e-3), "cpu")
 
+    config = json.loads((tmp_path / "whole" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(llama.resolve())
     adapted = load(tmp_path / "whole")
     assert adapted.format == "kinds"
     base = load(llama)

@@ -329,6 +329,10 @@ def _save(
     settings: InstructSettings,
     report: dict[str, Any],
 ) -> None:
+    if Path(base).expanduser().is_dir():
+        base = str(Path(base).expanduser().resolve())  # found again from any folder
+    for config in getattr(trained, "peft_config", {}).values():
+        config.base_model_name_or_path = base  # not where the cache of this machine lies
     with quiet_libraries(), dir_aside(out) as aside:
         trained.save_pretrained(aside)
         language_model.tokenizer.save_pretrained(aside)
@@ -352,7 +356,7 @@ pipeline_tag: text-generation
 # {name}
 
 Writes an edit instruction and the edited caption for a caption (text format `{settings.format}`).
-Fine-tuned by Overpaint ({values.method}) from `{base}` on {report["rows"]} triplets in
+Fine-tuned by Overpaint ({values.method}) from `{Path(base).name if Path(base).is_dir() else base}` on {report["rows"]} triplets in
 {report["steps"]} steps, learning rate {values.learning_rate:g}, seed {settings.seed}.{losses}
 """
 

