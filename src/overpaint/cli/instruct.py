@@ -1,0 +1,218 @@
+"""`overpaint instruct`: captions in, triplets out; and the training of what writes them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from overpaint.cli._output import print_json, say
+
+if TYPE_CHECKING:
+    from overpaint.instruct.settings import InstructSettings
+
+app = typer.Typer(
+    help="Write edit instructions for captions with a language model, and train one for it.",
+    no_args_is_help=True,
+)
+
+Recipe = Annotated[Path | None, typer.Option(help="A recipe; its instruct: block is read.")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1, mps. [default: the best one here]")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def generate(
+    captions: Annotated[
+        str,
+        typer.Option(
+            help="A .txt (a caption a line), .jsonl, .csv or .parquet file, a folder, a dataset id."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of triplets to write.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder that `finetune` wrote, another language model's folder or hub id, or "
+            "gemma-3-270m; with --endpoint the name that the server knows."
+        ),
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="An OpenAI-compatible server in place of a local model, such as "
+            "http://localhost:8000/v1; the key is read from OPENAI_API_KEY.",
+        ),
+    ] = None,
+    per_caption: Annotated[
+        int | None, typer.Option(min=1, help="Different edits of each caption. [default: 1]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same bytes.")] = None,
+    recipe: Recipe = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="One setting, such as generate.temperature=1.2."
+        ),
+    ] = None,
+    device: Device = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, float16, bfloat16. [default: bfloat16 on a GPU, else float32]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write triplets for captions; the same command resumes a run that was stopped."""
+    if model is None:
+        what = "the name that the server knows" if endpoint else "a folder or hub id"
+        raise typer.BadParameter(f"give --model: {what}.")
+    _quieten_threads()
+    overrides = [*(settings or [])]
+    overrides += [f"generate.per_caption={per_caption}"] if per_caption is not None else []
+    overrides += [f"instruct.seed={seed}"] if seed is not None else []
+    values = read_instruct_settings(recipe, overrides)
+    from overpaint.instruct.generation import generate as write_triplets
+    from overpaint.instruct.report import table
+
+    open_writer, identity = _writer(model, endpoint, values, device, dtype)
+    summary = write_triplets(captions, output, open_writer, values, identity)
+    if as_json:
+        print_json({"folder": str(output), **summary})
+        return
+    typer.echo(table(summary))
+    say(f"triplets: {output}; a page to read: {output / 'triplets.html'}")
+
+
+@app.command()
+def finetune(
+    data: Annotated[str, typer.Option(help="Triplets: a file, a folder or a dataset id.")],
+    model: Annotated[str, typer.Option(help="The base: a folder, a hub id or gemma-3-270m.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The model's folder.")],
+    recipe: Recipe = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as finetune.epochs=1."),
+    ] = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a language model on triplets; the same command resumes a run that was stopped."""
+    _quieten_threads()
+    values = read_instruct_settings(recipe, settings or [])
+    from overpaint.instruct.finetuning import finetune as train
+
+    report = train(data, model, output, values, device)
+    if as_json:
+        print_json(report)
+        return
+    before, after = report["held_out_loss_before"], report["held_out_loss_after"]
+    if before is not None:
+        say(f"held-out loss {before:.4f} before, {after:.4f} after")
+    for why, count in report["tally"]["rejected"].items():
+        say(f"left out: {count} × {why}")
+    say(f"{report['rows']} rows, {report['steps']} steps; log and curve: {report['work']}")
+    typer.echo(output)
+
+
+@app.command()
+def examples(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of triplets to write.")],
+    scenes: Annotated[
+        int, typer.Option(min=0, help="Triplets over scenes, beside the 160 written by hand.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write the package's own triplets, over everyday captions and scenes, to fine-tune on."""
+    from itertools import chain
+
+    from overpaint.errors import UserError
+    from overpaint.instruct.everyday import everyday_triplets, scene_triplets
+    from overpaint.instruct.written import written_features
+    from overpaint.shards import write_card, write_shard
+
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UserError(f"{output} exists already: choose another folder, or delete it.")
+    by_hand = everyday_triplets()
+    rows = chain(by_hand, scene_triplets(scenes, seed))
+    write_shard(output, 0, 1, (row.to_row() for row in rows), written_features())
+    write_card(
+        output,
+        "Triplets",
+        f"{len(by_hand)} triplets over everyday captions, written by hand, and {scenes} over "
+        f"scenes, written by `overpaint instruct examples --scenes {scenes} --seed {seed}`.",
+        license="apache-2.0",
+    )
+    if as_json:
+        print_json({"folder": str(output), "by_hand": len(by_hand), "scenes": scenes})
+    else:
+        typer.echo(f"{output}: {len(by_hand) + scenes} triplets")
+
+
+def read_instruct_settings(recipe: Path | None, overrides: list[str]) -> InstructSettings:
+    """The `instruct:` block of a recipe under `--set`; keys may leave out their `instruct.`.
+
+    Raises:
+        UserError: the recipe or a setting is wrong.
+    """
+    from pydantic import BaseModel, ConfigDict
+
+    from overpaint.instruct.settings import InstructSettings
+    from overpaint.recipe import read_recipe
+
+    class Other(BaseModel):
+        """Blocks of other stages, which those read."""
+
+        model_config = ConfigDict(extra="allow")
+
+    others = dict.fromkeys(("pairs", "train", "evaluate"), Other)
+    blocks: dict[str, type[BaseModel]] = {"instruct": InstructSettings, **others}
+
+    def full(override: str) -> str:
+        first = override.partition("=")[0].partition(".")[0].strip()
+        return override if first in (*blocks, "name", "engine") else f"instruct.{override}"
+
+    read = read_recipe(recipe, blocks, [full(override) for override in overrides])
+    values = getattr(read, "instruct", None)
+    return values if isinstance(values, InstructSettings) else InstructSettings(seed=read.seed)
+
+
+def _writer(
+    model: str,
+    endpoint: str | None,
+    values: InstructSettings,
+    device: str | None,
+    dtype: str | None,
+) -> tuple[Any, str]:
+    """What opens the writer, and what tells its model from another."""
+    if endpoint is not None:
+        from overpaint.instruct.endpoint import EndpointWriter
+
+        writer = EndpointWriter(endpoint, model, values.generate)
+        return (lambda: writer), writer.identity()
+
+    import torch
+
+    from overpaint.instruct.models import fingerprint, load_language_model
+    from overpaint.instruct.writing import LocalWriter
+    from overpaint.models import pick_device, pick_dtype
+
+    place = pick_device(device)
+    on_gpu = place.type == "cuda" and dtype is None
+    number = torch.bfloat16 if on_gpu else pick_dtype(dtype, place)
+
+    def open_writer() -> LocalWriter:
+        loaded = load_language_model(model, place, number)
+        return LocalWriter(loaded, values.generate, values.format)
+
+    return open_writer, f"{fingerprint(model)} {str(number).removeprefix('torch.')}"
+
+
+def _quieten_threads() -> None:
+    """Threads that spin while they wait make small models tens of times slower."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,74 @@
+"""Triplets of our own: over everyday captions, written by hand for this package, and over scenes.
+
+`everyday.tsv` is licensed as the package is. Both together are what the shipped adapter may be
+trained on; `overpaint instruct examples` writes them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from importlib.resources import files
+
+from overpaint.instruct.cleaning import fault_of_triplet
+from overpaint.instruct.written import WrittenTriplet
+from overpaint.seeds import derive_seed
+
+# Kinds of edit of scenes → ours. A swap or a move changes no word or only the place.
+SCENE_KINDS = {
+    "replace": "object",
+    "add at": "add",
+    "add": "add",
+    "remove": "remove",
+    "background": "background",
+    "recolour": "attribute",
+    "enlarge": "attribute",
+    "shrink": "attribute",
+    "line drawing": "medium",
+    "greyscale": "style",
+    "night": "time",
+}
+
+
+def everyday_triplets() -> list[WrittenTriplet]:
+    """The triplets over everyday captions, one a caption, twenty a kind."""
+    text = files("overpaint.instruct").joinpath("everyday.tsv").read_text(encoding="utf-8")
+    return [
+        WrittenTriplet(
+            original_prompt=row["caption"],
+            edit_prompt=row["edit"],
+            edited_prompt=row["edited"],
+            kind=row["kind"],
+            model="by hand",
+        )
+        for row in csv.DictReader(text.splitlines(), delimiter="\t")
+    ]
+
+
+def everyday_captions() -> list[str]:
+    """The everyday captions."""
+    return [triplet.original_prompt for triplet in everyday_triplets()]
+
+
+def scene_triplets(count: int, seed: int = 0) -> Iterator[WrittenTriplet]:
+    """`count` triplets over scenes of the full catalogue, from the training split."""
+    from overpaint.scenes.examples import sample_example
+
+    found = number = 0
+    while found < count:
+        own_seed = derive_seed(seed, "scene triplet", number)
+        example = sample_example(own_seed, "train", "full", kinds=tuple(SCENE_KINDS), size=16)
+        number += 1
+        triplet = WrittenTriplet(
+            original_prompt=example.original_prompt,
+            edit_prompt=example.edit_prompt,
+            edited_prompt=example.edited_prompt,
+            kind=SCENE_KINDS[example.kind],
+            seed=own_seed,
+            model="scenes",
+        )
+        # Phrasings such as "make it dark" for a caption that then says "at night" are right,
+        # and teach a writer to be rejected.
+        if fault_of_triplet(triplet) is None:
+            found += 1
+            yield triplet

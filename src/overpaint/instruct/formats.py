@@ -1,0 +1,287 @@
+"""Reading captions and triplets: .txt, .jsonl, .csv, .parquet, a folder of shards, a dataset id.
+
+A row that cannot be used is counted with its reason and passed over; a source of which nothing
+can be used is an error. The names of columns that others use are understood (`ALIASES`).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from overpaint.errors import UserError
+from overpaint.files import reason
+from overpaint.instruct.cleaning import Tally
+from overpaint.instruct.written import WrittenTriplet
+from overpaint.rows import TRIPLET_COLUMNS
+
+# Our column → the names that stand for it, in the order in which they are looked for.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "original_prompt": (
+        *("original_prompt", "input", "caption", "original_caption", "caption_enriched"),
+        *("prompt", "text", "original"),
+    ),
+    "edit_prompt": ("edit_prompt", "edit", "instruction", "edit_instruction"),
+    "edited_prompt": (*("edited_prompt", "edited_caption", "target_caption", "edited", "output"),),
+}
+ACCEPTED = "give a .txt, .jsonl, .csv or .parquet file, a folder of shards, or a dataset id"
+MAX_LINE = 4 << 20  # bytes: what is longer is no row, and is not held in memory
+
+# Reasons, in the words of the summary.
+NOT_UTF8 = "invalid UTF-8"
+NOT_JSON = "no JSON"
+NOT_A_ROW = "not an object with columns"
+LINE_TOO_LONG = "a line of more than 4 MiB"
+
+_DATASET_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_DELIMITED = re.compile(r"\s*\n\s*(?:##|%%)\s*\n\s*")
+_Row = dict[str, Any] | str  # a row's columns, or the reason why there is none
+
+
+def read_captions(source: str | Path, tally: Tally) -> list[str]:
+    """Every caption of a source, uncleaned; what is no row is counted in `tally`.
+
+    Raises:
+        UserError: there is no such source, it cannot be read, is empty, or has no caption at all.
+    """
+    names = ALIASES["original_prompt"]
+    found = []
+    for row in _counted(read_rows(source), tally):
+        text = _first(row, names)
+        if isinstance(text, str):
+            found.append(text)
+            tally.seen -= 1  # whoever cleans it counts it
+        else:
+            tally.reject("no column original_prompt", _show(row))
+    _some(found, source, tally, f"captions (columns looked for: {', '.join(names)})")
+    return found
+
+
+def read_triplets(source: str | Path, tally: Tally) -> list[WrittenTriplet]:
+    """Every triplet of a source, uncleaned; what is none is counted in `tally`.
+
+    A .txt file holds the delimited text that models are trained on (see `prompting`).
+
+    Raises:
+        UserError: there is no such source, it cannot be read, is empty, or has no triplet at all.
+    """
+    rows = _blocks(Path(source)) if _suffix(source) == ".txt" else read_rows(source)
+    found = []
+    for row in _counted(rows, tally):
+        texts = {name: _first(row, ALIASES[name]) for name in TRIPLET_COLUMNS}
+        texts = _split_output(texts)
+        absent = [name for name, text in texts.items() if not isinstance(text, str)]
+        if absent:
+            tally.reject(f"no column {' and '.join(absent)}", _show(row))
+        else:
+            kind = row.get("kind")
+            found.append(WrittenTriplet(**texts, kind=kind if isinstance(kind, str) else None))
+            tally.seen -= 1
+    _some(found, source, tally, "triplets")
+    return found
+
+
+def read_rows(source: str | Path) -> Iterator[_Row]:
+    """Rows of any source, in its order; in place of a row that cannot be read, the reason.
+
+    Raises:
+        UserError: there is no such source, it cannot be read, or it is empty.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        yield from _folder(path)
+    elif path.exists():
+        reader = _READERS.get(path.suffix.lower())
+        if reader is None:
+            raise UserError(f"cannot read {path}: {ACCEPTED}.")
+        if path.stat().st_size == 0:
+            raise UserError(f"{path} is empty.")
+        yield from reader(path)
+    elif _DATASET_ID.fullmatch(str(source)) and path.suffix.lower() not in _READERS:
+        yield from _dataset(str(source))
+    else:
+        raise UserError(f"there is no file or folder {source}: {ACCEPTED}.")
+
+
+def _lines(path: Path) -> Iterator[tuple[str | None, str]]:
+    """(line, "") or (None, reason) for each line that is not blank."""
+    try:
+        with path.open("rb") as stream:
+            while raw := stream.readline(MAX_LINE):
+                if len(raw) == MAX_LINE and not raw.endswith(b"\n"):
+                    _skip_line(stream)
+                    yield None, LINE_TOO_LONG
+                    continue
+                try:
+                    line = raw.decode("utf-8-sig").strip()
+                except UnicodeDecodeError:
+                    yield None, NOT_UTF8
+                    continue
+                if line:
+                    yield line, ""
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {reason(error)}.") from error
+
+
+def _skip_line(stream: Any) -> None:
+    while (more := stream.readline(MAX_LINE)) and not more.endswith(b"\n"):
+        pass
+
+
+def _text(path: Path) -> Iterator[_Row]:
+    for line, why in _lines(path):
+        yield {"original_prompt": line} if line is not None else why
+
+
+def _jsonl(path: Path) -> Iterator[_Row]:
+    for line, why in _lines(path):
+        if line is None:
+            yield why
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError):
+            yield NOT_JSON
+            continue
+        yield row if isinstance(row, dict) else NOT_A_ROW
+
+
+def _csv(path: Path) -> Iterator[_Row]:
+    csv.field_size_limit(MAX_LINE)  # the default, 128 KiB, would end the whole file
+    try:
+        # Bytes that are no UTF-8 become lone surrogates, which their row is then known by.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            reader = csv.DictReader(stream)
+            for row in reader:
+                broken = any("\udc80" <= c <= "\udcff" for v in row.values() for c in str(v or ""))
+                yield NOT_UTF8 if broken else row
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {reason(error)}.") from error
+    except csv.Error as error:
+        raise UserError(f"cannot read {path}, after line {reader.line_num}: {error}.") from error
+
+
+def _parquet(path: Path) -> Iterator[_Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        known = {name for names in ALIASES.values() for name in names} | {"kind"}
+        columns = [name for name in file.schema_arrow.names if name in known]  # never images
+        for batch in file.iter_batches(columns=columns):
+            yield from batch.to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"cannot read {path}: it is no whole parquet file.") from error
+
+
+_READERS: dict[str, Callable[[Path], Iterator[_Row]]] = {
+    ".txt": _text,
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}
+
+
+def _folder(path: Path) -> Iterator[_Row]:
+    """The rows of every readable file of a folder, or of its `data/`, by name."""
+    from overpaint.shards import missing_shards
+
+    inside = path / "data" if (path / "data").is_dir() else path
+    files = sorted(
+        file
+        for file in inside.iterdir()
+        if file.suffix.lower() in (".parquet", ".jsonl", ".csv") and not file.name.startswith(".")
+    )
+    if not files:
+        raise UserError(f"the folder {path} holds no rows: {ACCEPTED}.")
+    count = re.fullmatch(r"train-\d{5}-of-(\d{5})\.parquet", files[0].name)
+    if count and (missing := missing_shards(path, int(count[1]))):
+        raise UserError(
+            f"{path} lacks {len(missing)} of its {int(count[1])} shards: run the command that "
+            "wrote it once more, it will do only these."
+        )
+    for file in files:
+        yield from _READERS[file.suffix.lower()](file)
+
+
+def _dataset(name: str) -> Iterator[_Row]:
+    """The train split of a dataset on the Hugging Face hub, streamed."""
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        dataset = load_dataset(name, split="train", streaming=True)
+        known = {alias for names in ALIASES.values() for alias in names} | {"kind"}
+        columns = [column for column in dataset.column_names or () if column in known]
+        yield from dataset.select_columns(columns) if columns else dataset
+    except (DatasetsError, HfHubHTTPError, OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"there is no file {name} here, and the dataset of that name cannot be read ({why})."
+        ) from error
+
+
+def _blocks(path: Path) -> Iterator[_Row]:
+    """The triplets of a text in the delimited format, each closed by a line END."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: {ACCEPTED}.")
+    block: list[str] = []
+    for line, why in _lines(path):
+        if line is None:
+            yield why
+        elif line != "END":
+            block.append(line)
+        else:
+            parts = _DELIMITED.split("\n".join(block))
+            block = []
+            yield dict(zip(TRIPLET_COLUMNS, parts, strict=False))
+    if block:
+        yield "a text without its END"
+
+
+def _split_output(texts: Mapping[str, Any]) -> dict[str, Any]:
+    """`caption`/`output` data keeps instruction and edited caption in one text, delimited."""
+    output = texts["edited_prompt"]
+    if texts["edit_prompt"] is None and isinstance(output, str):
+        parts = _DELIMITED.split(output.strip().removesuffix("END").strip())
+        if len(parts) == 2:
+            return {**texts, "edit_prompt": parts[0], "edited_prompt": parts[1]}
+    return dict(texts)
+
+
+def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((row[name] for name in names if row.get(name) is not None), None)
+
+
+def _counted(rows: Iterable[_Row], tally: Tally) -> Iterator[dict[str, Any]]:
+    """The rows that could be read; the others go into the tally."""
+    for row in rows:
+        tally.seen += 1
+        if isinstance(row, str):
+            tally.reject(row, "")
+        else:
+            yield row
+
+
+def _some(found: list[Any], source: str | Path, tally: Tally, what: str) -> None:
+    if found:
+        return
+    if not tally.seen:
+        raise UserError(f"{source} is empty.")
+    reasons = ", ".join(f"{count} × {why}" for why, count in tally.rejected.most_common(3))
+    raise UserError(f"{source} holds no {what}; its rows were rejected: {reasons}.")
+
+
+def _show(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, default=str)
+
+
+def _suffix(source: str | Path) -> str:
+    return Path(source).suffix.lower()

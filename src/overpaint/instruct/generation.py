@@ -1,0 +1,280 @@
+"""Captions → triplets, shard by shard.
+
+    DIR/data/train-00000-of-000NN.parquet    the rows that are kept
+    DIR/tallies/train-00000-of-000NN.json    what was rejected on the way to that shard, by reason
+    DIR/instruct.json                        what the folder was made from
+    DIR/summary.json, triplets.html          written when all shards are there
+
+A shard holds the captions whose key falls to it, each with its `per_caption` edits. Everything
+random about a row comes from its caption, its number and the seed, and what is a repetition is
+judged within the shard: so a killed run ends in the same bytes when it is started again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from overpaint.errors import UserError
+from overpaint.files import write_atomic
+from overpaint.instruct.cleaning import (
+    NEAR_DUPLICATE,
+    Tally,
+    clean_triplet,
+    fault_of_triplet,
+    keep_captions,
+    show,
+)
+from overpaint.instruct.formats import read_captions
+from overpaint.instruct.kinds import draw_kinds, guess_kind
+from overpaint.instruct.report import summarise, write_page
+from overpaint.instruct.settings import GenerateSettings, InstructSettings, binding
+from overpaint.instruct.words import near_key
+from overpaint.instruct.writing import Request, Writer, Writing
+from overpaint.instruct.written import WrittenTriplet, written_features
+from overpaint.progress import Progress
+from overpaint.seeds import derive_seed
+from overpaint.shards import (
+    missing_shards,
+    row_key,
+    row_seed,
+    shard_of,
+    shard_path,
+    write_card,
+    write_shard,
+)
+
+NO_STRUCTURE = "no valid text"
+REPEATED = "an instruction that the shard has already"
+
+_RECORD = "instruct.json"
+_SUMMARY = "summary.json"
+
+
+def generate(
+    captions: str | Path,
+    out: str | Path,
+    open_writer: Callable[[], Writer],
+    settings: InstructSettings,
+    identity: str,
+) -> dict[str, Any]:
+    """Turn every caption of a source into triplets under `out`; returns the summary.
+
+    `open_writer` is called when there is something to write; `identity` tells its model from
+    another. The same call resumes: shards that are there are not written again.
+
+    Raises:
+        UserError: the captions cannot be read, `out` was made from other captions, settings or
+            another model, the writer fails, or the disk is full.
+    """
+    out, reading = Path(out), Tally()
+    kept = list(keep_captions(read_captions(captions, reading), reading))
+    if not kept:
+        raise UserError(f"none of the {reading.seen} captions in {captions} can be used.")
+    record = _record(kept, settings, identity)
+    _refuse_others(out, record)
+    shards = _split(kept, settings.generate.captions_per_shard)
+    missing = missing_shards(out, len(shards))
+    wanted = settings.generate.per_caption
+    if missing:
+        writer = open_writer()
+        _write_json(out / _RECORD, record)  # only now: a model that cannot be loaded leaves none
+        done = sum(len(rows) for i, rows in enumerate(shards) if i not in missing) * wanted
+        with Progress("triplets", total=len(kept) * wanted, done=done) as progress:
+            for index in missing:
+                rows, tally = write_rows(shards[index], writer, settings, progress.advance)
+                # The tally goes first: the shard is what says that both are there.
+                _write_json(_tally_path(out, index, len(shards)), tally.to_dict())
+                as_rows = [row.to_row() for row in rows]
+                write_shard(out, index, len(shards), as_rows, written_features())
+                progress.advance(0, f"{tally.kept} kept of {tally.seen} tries in the last shard")
+    return _finish(out, len(shards), len(kept) * wanted, reading, settings, identity)
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of a finished folder of triplets; None where there is none."""
+    path = folder / _SUMMARY
+    return _read_json(path) if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One row that is wanted."""
+
+    caption: str
+    number: int  # among the edits of its caption
+    kind: str
+    seed: int
+
+
+def write_rows(
+    captions: Sequence[str],
+    writer: Writer,
+    settings: InstructSettings,
+    done: Callable[[int], object] = lambda count: None,
+) -> tuple[list[WrittenTriplet], Tally]:
+    """The triplets of one shard, by caption, and what was rejected.
+
+    A row that is rejected is tried again, with another seed, up to `attempts` times in all.
+    `done` is told of rows as they have had their first try.
+    """
+    generate = settings.generate
+    slots = [slot for caption in captions for slot in _slots(caption, generate, settings.seed)]
+    chosen: dict[_Slot, WrittenTriplet] = {}
+    tally, judge = Tally(), _Judge(generate)
+    # Greedy search writes the same text again, so a second try would be in vain.
+    for attempt in range(1 if generate.temperature == 0 else generate.attempts):
+        left = [slot for slot in slots if slot not in chosen]
+        asked = [Request(s.caption, s.kind, derive_seed(s.seed, "try", attempt)) for s in left]
+        if not asked:
+            break
+        answers = writer.write(asked) if attempt else writer.write(asked, done)
+        for slot, request, answer in zip(left, asked, answers, strict=True):
+            triplet = _as_triplet(slot, request, answer, writer)
+            tally.seen += 1
+            fault = NO_STRUCTURE if triplet is None else judge.fault(triplet)
+            if triplet is not None and fault is None:
+                chosen[slot] = triplet
+            else:
+                tally.reject(fault or "", show(triplet) if triplet else slot.caption)
+    return [chosen[slot] for slot in slots if slot in chosen], tally
+
+
+def _slots(caption: str, generate: GenerateSettings, seed: int) -> list[_Slot]:
+    own = row_seed(seed, row_key(caption))
+    kinds = draw_kinds(generate.kinds, generate.per_caption, derive_seed(own, "kinds"))
+    return [_Slot(caption, n, kind, derive_seed(own, "edit", n)) for n, kind in enumerate(kinds)]
+
+
+def _as_triplet(
+    slot: _Slot, request: Request, answer: Writing | None, writer: Writer
+) -> WrittenTriplet | None:
+    if answer is None:
+        return None
+    triplet = clean_triplet(
+        WrittenTriplet(
+            original_prompt=slot.caption,
+            edit_prompt=answer.edit_prompt,
+            edited_prompt=answer.edited_prompt,
+            kind=slot.kind,
+            seed=request.seed,
+            model=writer.name,
+        )
+    )
+    if writer.asks_kind:
+        return triplet
+    return WrittenTriplet(**{**triplet.to_row(), "kind": guess_kind(triplet.edit_prompt)})
+
+
+class _Judge:
+    """Decides about the rows of one shard in their order, remembering those that it let pass."""
+
+    def __init__(self, settings: GenerateSettings) -> None:
+        self.settings = settings
+        self.of_caption: set[tuple[str, str]] = set()
+        self.instructions: Counter[str] = Counter()
+
+    def fault(self, triplet: WrittenTriplet) -> str | None:
+        """Why a row cannot be kept; None lets it pass."""
+        fault = fault_of_triplet(triplet, need_reflection=self.settings.need_reflection)
+        if fault is not None:
+            return fault
+        key = near_key(triplet.edit_prompt)
+        if (triplet.original_prompt, key) in self.of_caption:
+            return NEAR_DUPLICATE
+        if self.settings.repeats and self.instructions[key] >= self.settings.repeats:
+            return REPEATED
+        self.of_caption.add((triplet.original_prompt, key))
+        self.instructions[key] += 1
+        return None
+
+
+def _split(captions: Sequence[str], per_shard: int) -> list[list[str]]:
+    """The captions of each shard, in the order of their keys."""
+    count = -(-len(captions) // per_shard)
+    shards: list[list[str]] = [[] for _ in range(count)]
+    for key, caption in sorted((row_key(caption), caption) for caption in captions):
+        shards[shard_of(key, count)].append(caption)
+    return shards
+
+
+def _record(captions: Sequence[str], settings: InstructSettings, identity: str) -> dict[str, Any]:
+    """What the folder is made from."""
+    return {
+        "captions": sha256("\n".join(sorted(captions)).encode()).hexdigest(),
+        "model": identity,
+        "format": settings.format,
+        "seed": settings.seed,
+        **binding(settings.generate),
+    }
+
+
+def _refuse_others(out: Path, record: dict[str, Any]) -> None:
+    """Never write over what another run made, or something else did."""
+    path = out / _RECORD
+    if not path.is_file():
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise UserError(f"{out} holds something else: choose another folder, or delete it.")
+        return
+    before = _read_json(path)
+    changed = [
+        f"{name} was {before.get(name)} and is now {record.get(name)}"
+        for name in sorted({*before, *record})
+        if before.get(name) != record.get(name)
+    ]
+    if changed:
+        raise UserError(
+            f"{out} holds triplets of another run ({'; '.join(changed[:5])}): choose another "
+            "folder, or what it was before to go on with it."
+        )
+
+
+def _finish(
+    out: Path,
+    count: int,
+    wanted: int,
+    reading: Tally,
+    settings: InstructSettings,
+    identity: str,
+) -> dict[str, Any]:
+    """Put the summary together from what lies on the disk, and write it and its page."""
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = []
+    tally = Tally()
+    for index in range(count):
+        rows += pq.read_table(shard_path(out, index, count)).to_pylist()
+        tally.add(Tally.from_dict(_read_json(_tally_path(out, index, count))))
+    summary = summarise(rows, wanted, reading, tally)
+    summary |= {"model": rows[0]["model"] if rows else None, "seed": settings.seed}
+    _write_json(out / _SUMMARY, summary)
+    write_page(out / "triplets.html", rows, summary, settings.seed)
+    write_card(
+        out,
+        "Triplets",
+        f"{len(rows)} triplets: caption, edit instruction, edited caption; with the kind of edit, "
+        f"the seed and the model that wrote them ({identity.split()[0]}).\n\n"
+        "Written by `overpaint instruct generate`; see `summary.json` and `triplets.html`.",
+    )
+    return summary
+
+
+def _tally_path(out: Path, index: int, count: int) -> Path:
+    return out / "tallies" / shard_path(out, index, count).with_suffix(".json").name
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    write_atomic(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: delete its folder and generate again.") from error
+    return dict(values)

