@@ -9,6 +9,7 @@ import pytest
 from fakes import build_tiny_clip
 
 from overpaint.cli import main
+from overpaint.evaluation.evaluate import model_hash
 from overpaint.evaluation.report import Report
 from tiny import build_tiny_pipeline
 
@@ -61,6 +62,15 @@ def test_a_report_of_two_models_and_one_that_is_broken(models, tmp_path, capfd) 
     assert (tmp_path / "c" / "report.html").is_file()
     assert main(["compare", str(tmp_path), str(tmp_path)]) == 0
     assert "cannot be told apart" in capfd.readouterr().out
+
+
+def test_a_model_s_hash_is_that_of_its_weights_not_of_its_card(tmp_path) -> None:
+    folder = build_tiny_pipeline(tmp_path / "m")
+    before = model_hash(str(folder))
+    (folder / "README.md").write_text("# A card")
+    assert model_hash(str(folder)) == before
+    (folder / "overpaint.json").write_text('{"guidance_scale": 2.0}')
+    assert model_hash(str(folder)) != before
 
 
 def test_mistakes_are_one_sentence_each(models, tmp_path, capfd) -> None:

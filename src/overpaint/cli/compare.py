@@ -38,6 +38,7 @@ def compare(
         return
     for comparison in across:
         typer.echo(in_words(comparison, merged.headline))
+        typer.echo(f"{comparison.b} minus {comparison.a}; * marks what is settled:")
         for line in _table(merged, comparison):
             typer.echo(line)
     if output is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,9 +149,19 @@ def labels(models: Sequence[str]) -> list[str]:
 
 
 def model_hash(name: str) -> str | None:
-    """SHA-256 of a model's folder or file; None for a hub id."""
+    """SHA-256 of a model's file, or of its folder less the cards; None for a hub id."""
     place = find_model(name)
-    return None if place.kind == "hub" else content_hash(place.where)
+    if place.kind == "hub":
+        return None
+    if place.kind == "file":
+        return content_hash(place.where)
+    folder, digest = Path(place.where), hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if path.is_file() and path.suffix != ".md" and not hidden:
+            digest.update(f"{inside.as_posix()} {content_hash(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def _load_judges(judges: Judges, device: str | None, note: Say) -> Scorer:

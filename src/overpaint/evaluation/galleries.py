@@ -172,7 +172,7 @@ def sequential_edits(
         title="Edits in turn",
         text="Each edit is made of the result of the one before it; below each picture the PSNR "
         "of the pixels that no edit so far should have changed.",
-        columns=(TURNS + 2) // 2,
+        columns=TURNS + 1,
         shots=shown,
     )
 
