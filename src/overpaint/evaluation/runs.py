@@ -24,6 +24,7 @@ from overpaint.evaluation.cases import Case, CaseSet
 from overpaint.evaluation.scoring import METRICS, Scorer, Scores
 from overpaint.files import reason, write_atomic
 from overpaint.progress import Progress
+from overpaint.records import changes
 from overpaint.rows import png_bytes
 from overpaint.seeds import derive_seed
 from overpaint.shards import missing_shards, shard_path, write_shard
@@ -178,14 +179,10 @@ def check_record(folder: Path, record: Mapping[str, Any]) -> None:
         raise UserError(f"cannot read {path}: {reason(error)}.") from error
     except ValueError as error:
         raise UserError(f"{path} is broken: delete {folder} to evaluate afresh.") from error
-    changes = [
-        f"{key} was {before.get(key)} and is now {now.get(key)}"
-        for key in sorted({*before, *now})
-        if before.get(key) != now.get(key)
-    ]
-    if changes:
+    changed = changes(before, now)
+    if changed:
         raise UserError(
-            f"{folder} holds other results ({'; '.join(changes)}): choose another output folder, "
+            f"{folder} holds other results ({'; '.join(changed)}): choose another output folder, "
             "or delete this one."
         )
 

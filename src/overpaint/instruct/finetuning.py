@@ -41,6 +41,7 @@ from overpaint.instruct.settings import FinetuneSettings, InstructSettings, bind
 from overpaint.instruct.written import WrittenTriplet
 from overpaint.models import pick_device, quiet_libraries
 from overpaint.progress import Progress
+from overpaint.records import changes
 from overpaint.seeds import derive_seed
 
 try:
@@ -309,11 +310,7 @@ def _refuse_others(out: Path, work: Path, record: dict[str, Any]) -> None:
             raise UserError(f"{out} exists already: choose another folder, or delete it.")
         return
     before = json.loads(path.read_text(encoding="utf-8"))
-    changed = [
-        f"{name} was {before.get(name)} and is now {record.get(name)}"
-        for name in sorted({*before, *record})
-        if before.get(name) != record.get(name)
-    ]
+    changed = changes(before, record)
     if changed:
         raise UserError(
             f"{work} holds a run with another configuration ({'; '.join(changed[:5])}): choose "

@@ -38,6 +38,7 @@ from overpaint.instruct.words import near_key
 from overpaint.instruct.writing import Request, Writer, Writing
 from overpaint.instruct.written import WrittenTriplet, written_features
 from overpaint.progress import Progress
+from overpaint.records import changes
 from overpaint.seeds import derive_seed
 from overpaint.shards import (
     missing_shards,
@@ -222,11 +223,7 @@ def _refuse_others(out: Path, record: dict[str, Any]) -> None:
             raise UserError(f"{out} holds something else: choose another folder, or delete it.")
         return
     before = _read_json(path)
-    changed = [
-        f"{name} was {before.get(name)} and is now {record.get(name)}"
-        for name in sorted({*before, *record})
-        if before.get(name) != record.get(name)
-    ]
+    changed = changes(before, record)
     if changed:
         raise UserError(
             f"{out} holds triplets of another run ({'; '.join(changed[:5])}): choose another "

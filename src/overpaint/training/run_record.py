@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from overpaint.errors import UserError
 from overpaint.files import cannot_write, write_atomic
+from overpaint.records import changes
 from overpaint.training.settings import LoopSettings, binding
 
 
@@ -64,21 +65,9 @@ def check_configuration(
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: delete {out} to train from the start.") from error
     now = json.loads(text)
-    changes = [
-        _change(key, before.get(block, {}), now[block])
-        for block in now
-        for key in _differing(before.get(block, {}), now[block])
-    ]
-    if changes:
+    changed = [change for block in now for change in changes(before.get(block, {}), now[block])]
+    if changed:
         raise UserError(
-            f"{out} holds a run with another configuration ({'; '.join(changes[:5])}): "
+            f"{out} holds a run with another configuration ({'; '.join(changed[:5])}): "
             "choose another output folder, or the old configuration to go on with it."
         )
-
-
-def _differing(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    return (key for key in sorted({*before, *now}) if before.get(key) != now.get(key))
-
-
-def _change(key: str, before: dict[str, Any], now: dict[str, Any]) -> str:
-    return f"{key} was {before.get(key)} and is now {now.get(key)}"
