@@ -50,7 +50,7 @@ class Recipe(BaseModel):
     name: str = Field("unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int = Field(42, ge=0, lt=2**63)
     engine: Literal["local", "ray"] = "local"
-    workers: int = Field(1, ge=1, description="processes that make shards; those of Ray")
+    workers: int = Field(default=1, ge=1, description="processes that make shards; those of Ray")
 
     def block(self, name: str, kind: type[BlockT]) -> BlockT:
         """The settings of one stage.
