@@ -12,8 +12,8 @@ from accelerate import Accelerator
 
 from overpaint.errors import UserError
 from overpaint.files import cannot_write, write_atomic
-from overpaint.records import changes
-from overpaint.training.settings import LoopSettings, binding
+from overpaint.records import binding, changes
+from overpaint.training.settings import LoopSettings
 
 
 @contextmanager
