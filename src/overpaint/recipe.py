@@ -29,7 +29,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from overpaint.errors import UserError
-from overpaint.files import content_hash, reason, write_atomic
+from overpaint.files import reason
 
 BlockT = TypeVar("BlockT", bound=BaseModel)
 
@@ -140,30 +140,12 @@ def read_settings(
     return source.validate(tree, kind)
 
 
-def lock(recipe: Recipe, inputs: Mapping[str, str | Path] | None = None) -> dict[str, Any]:
-    """Everything a rerun needs: the recipe as resolved, versions, and hashes of what it read.
-
-    Raises:
-        UserError: an input cannot be read.
-    """
+def lock(recipe: Recipe) -> dict[str, Any]:
+    """What a rerun needs of this machine: the recipe as resolved, and versions."""
     resolved = recipe.model_dump(mode="json")
-    return {
-        # Blocks that are absent go; a null inside a block is a setting and stays.
-        "recipe": {key: value for key, value in resolved.items() if value is not None},
-        "versions": _versions(),
-        "inputs": {
-            name: {"path": str(path), "sha256": content_hash(path)}
-            for name, path in sorted((inputs or {}).items())
-        },
-    }
-
-
-def write_lock(
-    path: str | Path, recipe: Recipe, inputs: Mapping[str, str | Path] | None = None
-) -> None:
-    """Write the lock file (`recipe.lock.yaml`) of a run."""
-    text = yaml.safe_dump(lock(recipe, inputs), sort_keys=False, allow_unicode=True)
-    write_atomic(path, text.encode())
+    # Blocks that are absent go; a null inside a block is a setting and stays.
+    present = {key: value for key, value in resolved.items() if value is not None}
+    return {"recipe": present, "versions": _versions()}
 
 
 class _Loader(yaml.SafeLoader):

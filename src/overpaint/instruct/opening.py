@@ -7,6 +7,7 @@ from pathlib import Path
 
 from overpaint.errors import UserError
 from overpaint.files import write_atomic
+from overpaint.formats import read_rows
 from overpaint.instruct.settings import InstructSettings
 from overpaint.instruct.writing import Writer
 from overpaint.scenes.catalogue import World
@@ -15,23 +16,57 @@ from overpaint.seeds import derive_seed
 _TRIES = 100  # at a caption that is not there yet, on average
 
 
+def check(settings: InstructSettings) -> None:
+    """Make sure, in seconds, that this stage can start; what the hub has is looked up there.
+
+    Raises:
+        UserError: there are no captions, no triplets to fine-tune on, or no such model; or a
+            package is not installed.
+    """
+    source = _source(settings)
+    if source is not None:
+        next(read_rows(source), None)
+    if settings.data is not None:
+        next(read_rows(settings.data), None)
+        from overpaint.instruct import finetuning  # noqa: F401  (says which packages it lacks)
+    if settings.endpoint is None:
+        from overpaint.instruct.models import find_language_model
+        from overpaint.models.hub import look_up
+
+        place = find_language_model(_model_name(settings))
+        if isinstance(place, str):
+            look_up(place, "config.json")
+        if settings.generate.structure:
+            from overpaint.instruct.sampling import need_llguidance
+
+            need_llguidance()
+    else:
+        find_writer(settings)
+
+
 def find_captions(settings: InstructSettings, out: Path) -> str | Path:
     """What `generate` reads: the settings' source, or captions of scenes, written beside `out`.
 
     Raises:
         UserError: the settings name neither, or there are not so many different captions.
     """
-    if settings.captions is not None:
-        return settings.captions
-    if settings.scenes is None:
+    source = _source(settings)
+    if source is not None:
+        return source
+    path = out.with_name(f"{out.name}.captions.txt")
+    captions = scene_captions(settings.scenes or 0, settings.seed, settings.world)
+    write_atomic(path, "".join(f"{caption}\n" for caption in captions).encode())
+    return path
+
+
+def _source(settings: InstructSettings) -> str | None:
+    """Where captions are read from; None where they are those of scenes."""
+    if settings.captions is None and settings.scenes is None:
         raise UserError(
             "there are no captions: give --captions, or instruct.captions or instruct.scenes in "
             "the recipe."
         )
-    path = out.with_name(f"{out.name}.captions.txt")
-    captions = scene_captions(settings.scenes, settings.seed, settings.world)
-    write_atomic(path, "".join(f"{caption}\n" for caption in captions).encode())
-    return path
+    return settings.captions
 
 
 def scene_captions(count: int, seed: int, world: World) -> list[str]:
@@ -64,10 +99,7 @@ def find_writer(
         UserError: the settings name no model, there is no such model, device or number format,
             or the endpoint is no address.
     """
-    name = model or settings.model
-    if name is None:
-        what = "the name that the server knows" if settings.endpoint else "a folder or hub id"
-        raise UserError(f"there is no language model: give --model or instruct.model, {what}.")
+    name = model or _model_name(settings)
     if settings.endpoint is not None:
         from overpaint.instruct.endpoint import EndpointWriter
 
@@ -89,3 +121,10 @@ def find_writer(
         return LocalWriter(loaded, settings.generate, settings.format)
 
     return open_writer, f"{fingerprint(name)} {str(number).removeprefix('torch.')}"
+
+
+def _model_name(settings: InstructSettings) -> str:
+    if settings.model is None:
+        what = "the name that the server knows" if settings.endpoint else "a folder or hub id"
+        raise UserError(f"there is no language model: give --model or instruct.model, {what}.")
+    return settings.model
