@@ -18,8 +18,8 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The base: a diffusers folder, a .safetensors file, a hub id or nano; for a U-Net "
-            "from scratch (train.unet in the recipe) a folder of the other parts. "
+            help="The base: a diffusers folder, a .safetensors file, a hub id, nano or "
+            "nano-text-to-image; for a U-Net from scratch (train.unet in the recipe) a folder of the other parts. "
             "[default: the recipe's]"
         ),
     ] = None,

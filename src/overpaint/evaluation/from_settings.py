@@ -17,6 +17,7 @@ from overpaint.evaluation.settings import (
     EvaluateSettings,
 )
 from overpaint.images import load_image
+from overpaint.models import fetch_model, pick_device, pick_dtype
 
 
 def evaluate_as_set(
@@ -46,6 +47,22 @@ def evaluate_as_set(
         command=command,
         say=say,
     )
+
+
+def check(settings: EvaluateSettings) -> None:
+    """Make sure that this stage can start; models of the hub are brought into its cache.
+
+    A judge that cannot be had is no hindrance: `evaluate` leaves its metrics out.
+
+    Raises:
+        UserError: there is no such device, model to compare with, folder of pairs or picture.
+    """
+    device = pick_device(settings.device)
+    pick_dtype(settings.dtype, device)
+    for name in settings.against:
+        fetch_model(name)
+    find_cases(settings)
+    extras_of(settings)
 
 
 def find_cases(settings: EvaluateSettings) -> CaseSet:

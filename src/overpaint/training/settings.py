@@ -61,7 +61,8 @@ class TrainSettings(LoopSettings, frozen=True):
         default=None,
         min_length=1,
         json_schema_extra=FREE,  # a run knows its base by its weights
-        description="the base: a diffusers folder, a .safetensors file, a hub id, nano",
+        description="the base: a diffusers folder, a .safetensors file, a hub id, nano (its "
+        "editor), nano-text-to-image (what that was trained from)",
     )
     steps: int = Field(default=300, ge=1, description="optimizer steps")
     batch_size: int = Field(
