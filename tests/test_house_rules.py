@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "evaluation": GROUND | {"engine", "editing"},
     "serving": GROUND | {"editing"},
     "nano": GROUND | {"training"},
+    "runs": GROUND | {"engine", "instruct", "pairs", "training", "evaluation"},
     "machine": {"models", "editing"},
     "__init__": {"editing"},
     "__main__": {"cli"},

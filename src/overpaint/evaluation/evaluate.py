@@ -16,7 +16,7 @@ from overpaint.errors import UserError
 from overpaint.evaluation import galleries
 from overpaint.evaluation.bias import BiasAudit, audit_drawn_people, audit_photos
 from overpaint.evaluation.cases import Case, CaseSet
-from overpaint.evaluation.curve import IMAGE_SCALES, remember, trade_off
+from overpaint.evaluation.curve import remember, trade_off
 from overpaint.evaluation.embedding import load_dino
 from overpaint.evaluation.galleries import Gallery, Shot
 from overpaint.evaluation.page import Pictures, ShownCase, shown_words, write_page
@@ -35,6 +35,7 @@ from overpaint.evaluation.runs import (
     run_cases,
 )
 from overpaint.evaluation.scoring import Scorer, nearest_target
+from overpaint.evaluation.settings import IMAGE_SCALES
 from overpaint.files import content_hash
 from overpaint.models import find_model
 from overpaint.models.clip import Clip, load_clip
