@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from world import build_world
 
 from overpaint.cli import main
 from overpaint.files import content_hash
 from overpaint.recipe import read_recipe
 from overpaint.runs.stages import BLOCKS
-from world import build_world
 
 pytest.importorskip("llguidance", reason="needs the extra llm")
 
@@ -214,7 +214,10 @@ def test_the_recipes_have_the_figures_of_their_sources(root: Path) -> None:
     assert mission["pairs"]["seed"] == 20230330
     assert mission["pairs"]["controlnet_conditioning_scales"] == (0.15, 0.18, 0.2, 0.25, 0.3)
     train = mission["train"]
-    assert (train["steps"], train["batch_size"] * train["gradient_accumulation_steps"]) == (300, 128)
+    assert (train["steps"], train["batch_size"] * train["gradient_accumulation_steps"]) == (
+        300,
+        128,
+    )
     paper = read_recipe(root / "recipes/paper.yaml", BLOCKS).model_dump()
     assert (paper["pairs"]["candidates"], paper["pairs"]["keep"]) == (100, 4)
     train = paper["train"]

@@ -28,9 +28,7 @@ class Outcome:
     """the page, where there is one"""
 
 
-def run_recipe(
-    recipe: Recipe, folder: Path, only: str | None, command: str, say: Say
-) -> Outcome:
+def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say: Say) -> Outcome:
     """Run the stages that are not done, or `only` that one, into `folder`.
 
     The plan is said first; then every stage that has something to do is checked; then they run.
@@ -93,9 +91,7 @@ def _make(
         lock.write(recipe)
     words = stage.make(command, say)
     _free_memory()
-    lock.finish(
-        stage.name, made_from(stage, before, lock), words, content_hash(stage.result)
-    )
+    lock.finish(stage.name, made_from(stage, before, lock), words, content_hash(stage.result))
     lock.write(recipe)
     return words
 

@@ -150,9 +150,7 @@ class Instruct:
             finetune(values.data, model, self.writer, values)
             model = str(self.writer)
         open_writer, identity = find_writer(values, model)
-        summary = generate(
-            find_captions(values, self.out), self.out, open_writer, values, identity
-        )
+        summary = generate(find_captions(values, self.out), self.out, open_writer, values, identity)
         return f"{summary['rows']} triplets of {summary['wanted']} wanted"
 
 
