@@ -1,10 +1,12 @@
-"""Loading a language model: a folder, a LoRA adapter, a hub id, or the offline Gemma 3 270M."""
+"""Loading a language model: nano, a folder, a LoRA adapter, a hub id, or the offline Gemma 3 270M."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 OFFLINE = "gemma-3-270m"
-ACCEPTED = f"give {OFFLINE}, a folder, or a hub id such as google/gemma-2b"
+NANO = Path(__file__).parent / "nano"  # the adapter of `OFFLINE` that the package carries
+ACCEPTED = f"give nano, {OFFLINE}, a folder, or a hub id such as google/gemma-2b"
 NOTE = "overpaint.json"  # what we remember beside a model that we fine-tuned
 
+_ADAPTER = "adapter_config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _HASHED_WHOLE = 64 << 20  # bytes; of larger files the size stands for the content
 
@@ -80,15 +84,15 @@ def load_language_model(
 
 
 def find_language_model(name: str | Path) -> Path | str:
-    """The folder that `name` means, or the hub id.
+    """The folder that `name` means (`nano`: that of the package), or the hub id.
 
     Raises:
         UserError: there is no such folder, or it holds no model.
     """
     text = str(name).strip()
-    path = Path(text).expanduser()
+    path = NANO if text == "nano" else Path(text).expanduser()
     if path.is_dir():
-        if not any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
+        if not any((path / file).is_file() for file in ("config.json", _ADAPTER)):
             raise UserError(f"{path} holds no language model (no config.json): {ACCEPTED}.")
         return path
     if text == OFFLINE:
@@ -104,7 +108,8 @@ def fingerprint(name: str | Path) -> str:
     digest = sha256()
     if isinstance(place, str):
         return sha256(place.encode()).hexdigest()
-    for path in sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith(".")):
+    files = (path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+    for path in sorted(path for path in files if path.name != "README.md"):
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())
         if size <= _HASHED_WHOLE:
@@ -165,9 +170,10 @@ def offline_gemma() -> Path:
         with quiet_libraries():
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             tokenizer.save_pretrained(aside)
-            read = AutoModelForCausalLM.from_pretrained(
-                file.parent, gguf_file=file.name, dtype=torch.float32
-            )
+            with redirect_stderr(io.StringIO()):  # a bar that no setting of transformers stops
+                read = AutoModelForCausalLM.from_pretrained(
+                    file.parent, gguf_file=file.name, dtype=torch.float32
+                )
             # The weights are plain numbers by now, but the model remembers where they came from,
             # and such a one cannot be saved.
             config = type(read.config).from_dict(
@@ -180,9 +186,12 @@ def offline_gemma() -> Path:
 
 
 def _load_tokenizer(place: Path | str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; that of its base for an adapter which has none of its own."""
     from transformers import AutoTokenizer
 
     if isinstance(place, Path) and not any((place / name).is_file() for name in _TOKENIZER_FILES):
+        if (place / _ADAPTER).is_file():
+            return _load_tokenizer(_base_of(place))
         raise UserError(
             f"the model folder {place} has no tokenizer (tokenizer.json): copy that of the model "
             "that it was made from into it."
@@ -200,7 +209,7 @@ def _load_weights(place: Path | str, dtype: torch.dtype, merge: bool = True) -> 
     """A whole model, or an adapter on its base, which may be an adapter, too."""
     from transformers import AutoModelForCausalLM
 
-    if not isinstance(place, Path) or not (place / "adapter_config.json").is_file():
+    if not isinstance(place, Path) or not (place / _ADAPTER).is_file():
         return _load(AutoModelForCausalLM, place, dtype=dtype)
     try:
         from peft import PeftModel
@@ -208,11 +217,16 @@ def _load_weights(place: Path | str, dtype: torch.dtype, merge: bool = True) -> 
         raise UserError(
             f"{place} is a LoRA adapter, which needs the package peft: pip install 'overpaint[llm]'."
         ) from None
-    stored = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
-    name = read_note(place).get("base") or stored["base_model_name_or_path"]
-    base = _load_weights(find_language_model(name), dtype)
+    base = _load_weights(_base_of(place), dtype)
     adapted = PeftModel.from_pretrained(base, place)
     return adapted.merge_and_unload() if merge else adapted
+
+
+def _base_of(adapter: Path) -> Path | str:
+    """Where the model is that an adapter was trained on."""
+    stored = json.loads((adapter / _ADAPTER).read_text(encoding="utf-8"))
+    name = read_note(adapter).get("base") or stored["base_model_name_or_path"]
+    return find_language_model(name)
 
 
 def _load(kind: Any, place: Path | str, **more: Any) -> Any:
