@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from overpaint.engine import Engine
 from overpaint.errors import UserError
 from overpaint.evaluation.settings import SCENES, EvaluateSettings
-from overpaint.files import content_hash
+from overpaint.files import quick_hash
 from overpaint.instruct.settings import InstructSettings
 from overpaint.pairs.settings import PairsSettings
 from overpaint.recipe import STAGES, Recipe
@@ -114,12 +114,10 @@ class Instruct:
         """Fine-tuning counts where there is any."""
         values = self.settings
         unread = {"finetune"} if values.data is None else set()
-        made_from = values.model_dump(mode="json", exclude=unread)
-        for source in ("captions", "data"):
-            path = getattr(values, source)
-            if path is not None and Path(path).expanduser().exists():
-                made_from[f"sha256 of {source}"] = content_hash(Path(path).expanduser())
-        return made_from
+        return {
+            **values.model_dump(mode="json", exclude=unread),
+            **_hashes(captions=values.captions, data=values.data, model=values.model),
+        }
 
     def check(self) -> None:
         """See `Stage`."""
@@ -184,7 +182,9 @@ class Pairs:
 
     def made_from(self) -> dict[str, Any]:
         """See `Stage`."""
-        return self.settings.model_dump(mode="json")
+        values = self.settings
+        found = _hashes(model=values.model, controlnet=values.controlnet, clip=values.clip)
+        return {**values.model_dump(mode="json"), **found}
 
     def check(self) -> None:
         """See `Stage`."""
@@ -244,7 +244,7 @@ class Train:
 
     def made_from(self) -> dict[str, Any]:
         """See `Stage`."""
-        return self.settings.model_dump(mode="json")
+        return {**self.settings.model_dump(mode="json"), **_hashes(model=self.settings.model)}
 
     def check(self) -> None:
         """See `Stage`."""
@@ -312,7 +312,9 @@ class Evaluate:
 
     def made_from(self) -> dict[str, Any]:
         """See `Stage`."""
-        return self.settings.model_dump(mode="json")
+        values = self.settings
+        found = _hashes(clip=values.clip, **{f"against {name}": name for name in values.against})
+        return {**values.model_dump(mode="json"), **found}
 
     def check(self) -> None:
         """See `Stage`."""
@@ -344,6 +346,12 @@ class Evaluate:
             say=lambda sentence: say(f"note: {sentence}"),
         )
         return " ".join(summary(report))
+
+
+def _hashes(**sources: str | None) -> dict[str, str]:
+    """The hash of every source that is a file or folder here, by its name."""
+    paths = {name: Path(source).expanduser() for name, source in sources.items() if source}
+    return {f"sha256 of {n}": quick_hash(path) for n, path in paths.items() if path.exists()}
 
 
 def _has_all_shards(folder: Path) -> bool:
