@@ -345,6 +345,7 @@ class Evaluate:
             self.out,
             command=command,
             say=lambda sentence: say(f"note: {sentence}"),
+            engine=self.engine,
         )
         return " ".join(summary(report))
 
