@@ -24,7 +24,9 @@ from killing import kill, run_whole
 from overpaint.models import quiet_libraries
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "pairs"), str(TESTS / "evaluation")]
+sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(TESTS / "evaluation"))
+sys.path.insert(0, str(TESTS / "pairs"))
 from tiny_world import build_tiny_world, words, write_triplets
 
 TRIPLETS = 24
