@@ -24,11 +24,6 @@ from killing import kill, run_whole
 from overpaint.models import quiet_libraries
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
-sys.path.insert(0, str(TESTS))
-sys.path.insert(0, str(TESTS / "evaluation"))
-sys.path.insert(0, str(TESTS / "pairs"))
-from tiny_world import build_tiny_world, words, write_triplets
-
 TRIPLETS = 24
 METHODS = {"controlnet": (), "prompt-to-prompt": ("--set", "candidates=4", "--set", "keep=2")}
 
@@ -40,6 +35,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--method", choices=METHODS, default="controlnet")
     options = parser.parse_args()
+    sys.path[:0] = [str(TESTS), str(TESTS / "pairs"), str(TESTS / "evaluation")]
+    from tiny_world import build_tiny_world, words, write_triplets
+
     with tempfile.TemporaryDirectory(prefix="kill-pairs-") as name:
         folder = Path(name)
         with quiet_libraries():
