@@ -122,6 +122,15 @@ def read_block(
     return source.validate(tree, _recipe_type(blocks)).block(name, kind)
 
 
+def read_head(path: str | Path | None) -> Recipe:
+    """What a recipe says to all stages: its name, seed and engine. No block is looked at.
+
+    Raises:
+        UserError: as `read_recipe`.
+    """
+    return read_recipe(path, dict.fromkeys(STAGES, _Unread))
+
+
 class _Unread(BaseModel, extra="allow"):
     """The block of another stage, which that stage reads."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,21 +23,25 @@ EngineOption = Annotated[
     EngineKind | None,
     typer.Option(
         "--engine",
-        help="local: in this process; ray: by workers on Ray, of the cluster at RAY_ADDRESS or "
-        "started for this run. Same bytes from both. [default: the recipe's, or else local]",
-        show_default=False,
+        help="local: this process; ray: workers on the Ray cluster at RAY_ADDRESS, or on one "
+        "started here for this command. Same bytes from both. [default: the recipe's, or local]",
     ),
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Workers of the ray engine. [default: 1]"),
+    typer.Option("--workers", min=1, help="Workers on Ray. [default: the recipe's, or 1]"),
 ]
 
 
-def read_engine(
-    kind: EngineKind | None, workers: int | None, of_recipe: Literal["local", "ray"] = "local"
-) -> Engine:
-    """The engine that is asked for, or else the recipe's."""
-    from overpaint.engine import Engine
+def read_engine(kind: EngineKind | None, workers: int | None, recipe: Path | None) -> Engine:
+    """The engine that is asked for; what is not said is taken from the recipe.
 
-    return Engine(of_recipe if kind is None else kind.value, workers or 1)
+    Raises:
+        UserError: the recipe cannot be read.
+    """
+    from overpaint.engine import Engine
+    from overpaint.recipe import read_head
+
+    head = read_head(recipe)
+    chosen = head.engine if kind is None else kind.value
+    return Engine(chosen, workers or (head.workers if chosen == head.engine else 1))
