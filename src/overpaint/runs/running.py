@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from overpaint.claims import sole_owner
@@ -44,9 +46,7 @@ def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say
         steps = [look(stage, before, lock) for stage, before in stages]
         say(f"{recipe.name}, in {folder}:")
         say(table(steps))
-        open_steps = [step for step in steps if step.state != "done"]
-        for step in open_steps:
-            step.stage.check()
+        _check(recipe, [step.stage for step in steps if step.state != "done"])
         lock.write(recipe)
         made: dict[str, str] = {}
         seconds: dict[str, float] = {}
@@ -61,6 +61,14 @@ def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say
             say(f"{stage.name}: {made[stage.name]} ({seconds[stage.name]:g} s)")
     page = folder / "report" / "report.html"
     return Outcome(folder, made, seconds, page if page.is_file() else None)
+
+
+def _check(recipe: Recipe, stages: Sequence[Stage]) -> None:
+    """Make sure that what will be started can start: no stage fails hours after the first began."""
+    if stages and recipe.engine == "ray" and find_spec("ray") is None:
+        raise UserError("engine: ray needs more packages: pip install 'overpaint[scale]'.")
+    for stage in stages:
+        stage.check()
 
 
 def _wanted(
