@@ -41,15 +41,16 @@ def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say
     """
     _refuse_processes()
     stages = _wanted(stages_of(recipe, folder), recipe, only)
+    lock = Lock.read(folder)
+    steps = [look(stage, before, lock) for stage, before in stages]
+    say(f"{recipe.name}, in {folder}:")
+    say(table(steps))
+    _check(recipe, [step.stage for step in steps if step.state != "done"])
+    made: dict[str, str] = {}
+    seconds: dict[str, float] = {}
     with sole_owner(folder):
         lock = Lock.read(folder)
-        steps = [look(stage, before, lock) for stage, before in stages]
-        say(f"{recipe.name}, in {folder}:")
-        say(table(steps))
-        _check(recipe, [step.stage for step in steps if step.state != "done"])
         lock.write(recipe)
-        made: dict[str, str] = {}
-        seconds: dict[str, float] = {}
         for stage, before in stages:
             step = look(stage, before, lock)  # what came before may have changed its input
             if step.state == "done":
