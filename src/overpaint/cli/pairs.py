@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
+from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
 from overpaint.cli._output import print_json, say
 
 
@@ -55,6 +56,8 @@ def pairs(
     ] = None,
     engine: EngineOption = None,
     workers: WorkersOption = None,
+    engine: EngineOption = None,
+    workers: WorkersOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Draw pairs for triplets and keep the good ones; the same command resumes a stopped run."""
@@ -71,6 +74,7 @@ def pairs(
         "seed": seed,
     }
     values = read_block(recipe, "pairs", PairsSettings, settings or [], given)
+    where = read_engine(engine, workers, recipe)
     from overpaint.pairs.stage import make_pairs
     from overpaint.pairs.summary import table
 
