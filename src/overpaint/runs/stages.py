@@ -148,8 +148,8 @@ class Instruct:
             finetune(values.data, model, self.writer, values)
             model = str(self.writer)
         open_writer, identity = find_writer(values, model)
-        source = find_captions(values, self.out)
-        summary = generate(source, self.out, open_writer, values, identity, self.engine)
+        captions = find_captions(values, self.out)
+        summary = generate(captions, self.out, open_writer, values, identity, self.engine)
         return f"{summary['rows']} triplets of {summary['wanted']} wanted"
 
 
