@@ -8,7 +8,8 @@ from typing import Any
 from accelerate import Accelerator
 
 from overpaint.claims import keep_record
-from overpaint.training.settings import LoopSettings, binding
+from overpaint.records import binding
+from overpaint.training.settings import LoopSettings
 
 
 def check_configuration(
