@@ -23,6 +23,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from overpaint.diffusion.conditioning_dropout import drop_text
 from overpaint.diffusion.noising import add_noise, target
 from overpaint.errors import UserError
+from overpaint.models import quiet_libraries
 from overpaint.nano.pictures import to_tensor
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.examples import is_held_out, sample_caption
@@ -85,8 +86,9 @@ def load_parts(base: Path, device: torch.device) -> Parts:
     for part in ("vae", "text_encoder", "tokenizer", "scheduler"):
         if not (base / part).is_dir():
             raise UserError(f"there is no {base / part}: run `assemble` first.")
-    vae = AutoencoderKL.from_pretrained(base / "vae")
-    text_encoder = CLIPTextModel.from_pretrained(base / "text_encoder")
+    with quiet_libraries():
+        vae = AutoencoderKL.from_pretrained(base / "vae")
+        text_encoder = CLIPTextModel.from_pretrained(base / "text_encoder")
     for part in (vae, text_encoder):
         part.float().eval().requires_grad_(False).to(device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
