@@ -117,6 +117,33 @@ def tiny_components(
     return unet.eval(), vae.eval(), text_encoder.eval(), DDIMScheduler(**DDIM)
 
 
+def tiny_controlnet(*, seed: int = 0, **changes: object):  # type: ignore[no-untyped-def]
+    """A ControlNet for the U-Net of `tiny_components(in_channels=LATENT_CHANNELS)`.
+
+    Its last layers are drawn too: they begin at zero, and would pass nothing on.
+    """
+    from diffusers import ControlNetModel
+
+    shape: dict[str, object] = {
+        "in_channels": LATENT_CHANNELS,
+        "block_out_channels": (16, 32),
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "layers_per_block": 1,
+        "cross_attention_dim": 32,
+        "attention_head_dim": 2,
+        "norm_num_groups": 8,
+        "conditioning_embedding_out_channels": (4, 8, 16),
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        controlnet = ControlNetModel(**{**shape, **changes})
+        with torch.no_grad():
+            for name, weight in controlnet.named_parameters():
+                if not weight.any():
+                    weight.normal_(std=3.0 if "cond_embedding" in name else 0.1)
+    return controlnet.eval()
+
+
 def build_tiny_pipeline(
     directory: Path | str, *, in_channels: int = 2 * LATENT_CHANNELS, seed: int = 0
 ) -> Path:
@@ -150,3 +177,17 @@ def build_tiny_pipeline(
     }
     (directory / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     return directory
+
+
+def tiny_text_to_image(directory: Path, prediction: str = "v_prediction"):  # type: ignore[no-untyped-def]
+    """A tiny model that draws, loaded with its ControlNet; its noise schedule asks `prediction`."""
+    from diffusers import DDIMScheduler
+
+    from overpaint.models import load_text_to_image
+
+    build_tiny_pipeline(directory, in_channels=LATENT_CHANNELS)
+    DDIMScheduler(**{**DDIM, "prediction_type": prediction}).save_pretrained(
+        directory / "scheduler"
+    )
+    tiny_controlnet().save_pretrained(directory / "controlnet")
+    return load_text_to_image(directory, directory, device="cpu")

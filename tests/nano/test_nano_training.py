@@ -8,17 +8,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from overpaint.cli.train import read_train_settings
 from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.nano.assemble import assemble_base
 from overpaint.nano.autoencoder import AutoencoderRecipe, build_autoencoder, train_autoencoder
 from overpaint.nano.clip import ClipRecipe, contrast, train_clip
+from overpaint.nano.controlnet import ControlNetRecipe
 from overpaint.nano.pictures import captioned, crowded, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
-from overpaint.recipe import read_settings
+from overpaint.nano.text_to_image import TextToImageRecipe
+from overpaint.recipe import read_block, read_settings
 from overpaint.scenes.examples import sample_example
-from overpaint.training.settings import LoopSettings
+from overpaint.training.settings import LoopSettings, TrainSettings
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 LOOP = LoopSettings(steps=2, batch_size=4, learning_rate=1e-3, seed=3, mixed_precision="no")
@@ -37,7 +38,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_shipped_recipes_are_valid(folder: Path) -> None:
     assert read_settings(folder / "nano-autoencoder.yaml", AutoencoderRecipe).latent_channels == 8
     assert read_settings(folder / "nano-clip.yaml", ClipRecipe).size == 64
-    editor = read_train_settings(folder / "nano-editor.yaml", [])
+    parent = read_settings(folder / "nano-text-to-image.yaml", TextToImageRecipe)
+    assert parent.size == 64
+    controlnet = read_settings(folder / "nano-controlnet.yaml", ControlNetRecipe)
+    # The same scenes: what was encoded for the parent serves the ControlNet.
+    for name in ("world", "size", "scenes", "edited"):
+        assert getattr(parent, name) == getattr(controlnet, name)
+    assert parent.loop.seed == controlnet.loop.seed
+    editor = read_block(folder / "nano-editor.yaml", "train", TrainSettings)
     assert editor.unet is not None
     assert not editor.random_flip  # instructions name sides
 

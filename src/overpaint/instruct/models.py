@@ -10,12 +10,13 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
-from overpaint.files import cannot_write, dir_aside, write_atomic
+from overpaint.files import cannot_write, dir_aside, quick_hash, write_atomic
 from overpaint.instruct.settings import LOCAL_TEMPERATURE, FormatName
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ NOTE = "overpaint.json"  # what we remember beside a model that we fine-tuned
 
 _ADAPTER = "adapter_config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-_HASHED_WHOLE = 64 << 20  # bytes; of larger files the size stands for the content
 
 
 @dataclass
@@ -104,19 +104,26 @@ def find_language_model(name: str | Path) -> Path | str:
     return text
 
 
+def check_language_model(name: str | Path) -> None:
+    """Make sure that `load_language_model` will find a model; the hub's is looked up there.
+
+    Raises:
+        UserError: there is no such model, or what an adapter needs is missing.
+    """
+    from overpaint.models.hub import look_up
+
+    place = find_language_model(name)
+    if isinstance(place, str):
+        look_up(place, "config.json")
+    elif (place / _ADAPTER).is_file():
+        _need_peft(place)
+        check_language_model(_base_of(place))
+
+
 def fingerprint(name: str | Path) -> str:
     """What tells one model from another without reading gigabytes (hex, 64 digits)."""
     place = find_language_model(name)
-    digest = sha256()
-    if isinstance(place, str):
-        return sha256(place.encode()).hexdigest()
-    files = (path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
-    for path in sorted(path for path in files if path.name != "README.md"):
-        size = path.stat().st_size
-        digest.update(f"{path.name}\0{size}\0".encode())
-        if size <= _HASHED_WHOLE:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return sha256(place.encode()).hexdigest() if isinstance(place, str) else quick_hash(place)
 
 
 def read_note(place: Path | str) -> dict[str, Any]:
@@ -215,15 +222,20 @@ def _load_weights(place: Path | str, dtype: torch.dtype, merge: bool = True) -> 
 
     if not isinstance(place, Path) or not (place / _ADAPTER).is_file():
         return _load(AutoModelForCausalLM, place, dtype=dtype)
-    try:
-        from peft import PeftModel
-    except ImportError:
-        raise UserError(
-            f"{place} is a LoRA adapter, which needs the package peft: pip install 'overpaint[llm]'."
-        ) from None
+    _need_peft(place)
+    from peft import PeftModel
+
     base = _load_weights(_base_of(place), dtype)
     adapted = PeftModel.from_pretrained(base, place)
     return adapted.merge_and_unload() if merge else adapted
+
+
+def _need_peft(adapter: Path) -> None:
+    if find_spec("peft") is None:
+        raise UserError(
+            f"{adapter} is a LoRA adapter, which needs the package peft: "
+            "pip install 'overpaint[llm]'."
+        )
 
 
 def _base_of(adapter: Path) -> Path | str:

@@ -33,8 +33,8 @@ class EditDefaults:
 
 
 @dataclass
-class EditingModel:
-    """Stock components in evaluation mode on one device, and the model's own defaults.
+class Components:
+    """The stock parts of a Stable Diffusion pipeline, in evaluation mode on one device.
 
     `scheduler` serves as the pattern from which each run makes its own.
     """
@@ -44,7 +44,6 @@ class EditingModel:
     text_encoder: CLIPTextModel
     tokenizer: CLIPTokenizer
     scheduler: Any
-    defaults: EditDefaults = field(default_factory=EditDefaults)
     name: str = ""
 
     @property
@@ -83,6 +82,13 @@ class EditingModel:
         return self.vae_factor * int(2 ** (len(self.unet.config.block_out_channels) - 1))
 
 
+@dataclass
+class EditingModel(Components):
+    """The parts of a pipeline that edits, and the settings at which it does so best."""
+
+    defaults: EditDefaults = field(default_factory=EditDefaults)
+
+
 def load_editing_model(
     name: str | Path,
     *,
@@ -118,26 +124,40 @@ def load_model(
     dtype: str | torch.dtype | None = None,
 ) -> EditingModel:
     """Load any Stable Diffusion 1.x-shaped pipeline; as `load_editing_model`, less its check."""
-    place = find_model(name)
+    path = fetch_model(name)
     device = pick_device(device)
     dtype = pick_dtype(dtype, device)
-    if place.kind == "file":
+    if path.is_file():
         from overpaint.models.single_file import load_single_file
 
-        model = load_single_file(Path(place.where), dtype)
+        model = load_single_file(path, dtype)
     else:
         from overpaint.models.directory import load_directory
 
-        if place.kind == "hub":
-            from overpaint.models.hub import download_pipeline
-
-            model = load_directory(download_pipeline(place.where), dtype)
-        else:
-            model = load_directory(Path(place.where), dtype)
+        model = load_directory(path, dtype)
     model.name = str(name)
+    make_ready(model, device)
+    return model
+
+
+def fetch_model(name: str | Path) -> Path:
+    """Where the folder or file is that `name` means; a model of the hub is brought into its cache.
+
+    Raises:
+        UserError: there is no such model, or the hub cannot be reached.
+    """
+    place = find_model(name)
+    if place.kind != "hub":
+        return Path(place.where)
+    from overpaint.models.hub import download_pipeline
+
+    return download_pipeline(place.where)
+
+
+def make_ready(model: Components, device: torch.device) -> None:
+    """Put the networks on `device`, in evaluation mode."""
     for part in (model.unet, model.vae, model.text_encoder):
         part.eval().requires_grad_(False).to(device)
-    return model
 
 
 def read_defaults(folder: Path) -> EditDefaults:
