@@ -342,7 +342,7 @@ def _save(
         trained.save_pretrained(aside, **more)
         language_model.tokenizer.save_pretrained(aside)
         (aside / "README.md").write_text(_card(base, out.name, settings, report), encoding="utf-8")
-        write_note(aside, settings.format, base)
+        write_note(aside, settings.format, base, settings.generate.temperature)
 
 
 def _card(base: str, name: str, settings: InstructSettings, report: dict[str, Any]) -> str:
