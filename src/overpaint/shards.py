@@ -10,11 +10,11 @@ not depend on the order or number of workers, and a rerun does only the shards t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from overpaint.errors import UserError
 from overpaint.files import reason, write_atomic
@@ -23,6 +23,8 @@ from overpaint.seeds import derive_seed
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
+
+RowT = TypeVar("RowT")
 
 ROWS_PER_GROUP = 256  # bounds what a reader or writer holds in memory at once
 
@@ -48,6 +50,19 @@ def shard_of(key: str, count: int) -> int:
     return int(key, 16) % count
 
 
+def split(rows: Iterable[RowT], key: Callable[[RowT], str], per_shard: int) -> list[list[RowT]]:
+    """The rows of each shard, in the order of their keys; about `per_shard` in each.
+
+    `key` gives a row's key (`row_key`). A shard may have no rows.
+    """
+    keyed = sorted(((key(row), row) for row in rows), key=lambda pair: pair[0])
+    count = -(-len(keyed) // per_shard)
+    shards: list[list[RowT]] = [[] for _ in range(count)]
+    for own, row in keyed:
+        shards[shard_of(own, count)].append(row)
+    return shards
+
+
 def shard_path(folder: str | Path, index: int, count: int) -> Path:
     """Where shard `index` of `count` lies."""
     return Path(folder, "data", f"train-{index:05d}-of-{count:05d}.parquet")
@@ -68,6 +83,12 @@ def missing_shards(folder: str | Path, count: int) -> list[int]:
         )
     done = {index for index, _ in found}
     return [index for index in range(count) if index not in done]
+
+
+def count_shards(folder: str | Path) -> tuple[int, int]:
+    """How many shards are there, and how many there will be: (0, 0) before the first."""
+    found = _shards_in(folder)
+    return len(found), max((of for _, of in found), default=0)
 
 
 def write_shard(

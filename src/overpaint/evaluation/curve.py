@@ -15,10 +15,9 @@ from overpaint.evaluation.cases import Case
 from overpaint.evaluation.intervals import Estimate, estimate
 from overpaint.evaluation.runs import SamplingSettings, edit_cases
 from overpaint.evaluation.scoring import METRICS, Scorer
+from overpaint.evaluation.settings import IMAGE_SCALES
 from overpaint.files import write_atomic
 from overpaint.progress import track
-
-IMAGE_SCALES = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)  # those of the paper's Figure 8
 
 
 class CurvePoint(BaseModel):
@@ -44,7 +43,7 @@ def trade_off(
     """The metrics of the same cases, with the same noise, at every pair of scales.
 
     Args:
-        editor, cases, scorer, settings: see `runs.run_cases`.
+        editor, cases, scorer, settings: see `runs.CaseStage`.
         folder: each point is kept there when it is made, so a rerun makes those that are missing.
         image_scales: s_I; text_scales: s_T, the settings' or the model's own where empty.
 

@@ -11,15 +11,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
-# Marks settings that change no row: they may differ when a run is resumed.
-FREE: dict[str, Any] = {"free": True}
+from overpaint.records import FREE
 
 Method = Literal["controlnet", "prompt-to-prompt"]
 
-_OF_METHOD: dict[str, dict[str, Any]] = {
-    "controlnet": {"guidance_scale": 7.5, "keep": 1},
-    "prompt-to-prompt": {"guidance_scale": [7.5, 15.0], "keep": 4},
-}
+P2P_GUIDANCE, P2P_KEEP = (7.5, 15.0), 4
 SD_CLIP = "openai/clip-vit-large-patch14"
 
 
@@ -48,10 +44,8 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
     controlnet: str | None = Field(
         default=None, description="a folder or a hub id; none: the model's own"
     )
-    clip: str = Field(
-        default="nano",
-        min_length=1,
-        description=f"what scores; left out: nano with nano, else {SD_CLIP}",
+    clip: str | None = Field(
+        default=None, description=f"what scores; none: the model's own, else {SD_CLIP}"
     )
     seed: int = Field(default=42, ge=0, lt=2**63)
     resolution: int | None = Field(
@@ -111,14 +105,14 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
-        """What depends on the method or the model, where it is left out."""
+        """What depends on the method, where it is left out."""
         if not isinstance(values, Mapping):
             return values
         filled = dict(values)
-        for name, value in _OF_METHOD.get(str(filled.get("method", "controlnet")), {}).items():
-            filled.setdefault(name, value)
-        if filled.get("model", "nano") != "nano":
-            filled.setdefault("clip", SD_CLIP)
+        if filled.get("method") == "prompt-to-prompt":
+            filled.setdefault("guidance_scale", P2P_GUIDANCE)
+            many = filled.get("candidates", P2P_KEEP)
+            filled.setdefault("keep", min(P2P_KEEP, many) if isinstance(many, int) else P2P_KEEP)
         return filled
 
     @field_validator("guidance_scale")
@@ -158,10 +152,3 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
         if self.method == "controlnet":
             return len(self.controlnet_conditioning_scales) * self.seeds_per_scale
         return self.candidates
-
-
-def binding(settings: PairsSettings) -> dict[str, Any]:
-    """The settings that decide about the result, as JSON values."""
-    fields = type(settings).model_fields
-    free = {name for name, field in fields.items() if field.json_schema_extra == FREE}
-    return settings.model_dump(mode="json", exclude=free)

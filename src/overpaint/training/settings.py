@@ -6,11 +6,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from overpaint.records import FREE
+
 LrSchedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
-
-# Marks settings that change no weight: they may differ when a run is resumed.
-FREE: dict[str, Any] = {"free": True}
 
 
 class LoopSettings(BaseModel, extra="forbid", frozen=True):
@@ -58,6 +57,13 @@ class TrainSettings(LoopSettings, frozen=True):
     The defaults are the mission's: 300 steps of 32 x 4 pictures of 256 px, learning rate 5e-5.
     """
 
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        json_schema_extra=FREE,  # a run knows its base by its weights
+        description="the base: a diffusers folder, a .safetensors file, a hub id, nano (its "
+        "editor), nano-text-to-image (what that was trained from)",
+    )
     steps: int = Field(default=300, ge=1, description="optimizer steps")
     batch_size: int = Field(
         default=32, ge=1, description="samples of one micro-batch, over all processes"
@@ -118,10 +124,3 @@ class TrainSettings(LoopSettings, frozen=True):
         if self.resize_up_to is not None and self.resize_up_to < self.resolution:
             raise ValueError("resize_up_to must be at least resolution")
         return self
-
-
-def binding(settings: LoopSettings) -> dict[str, Any]:
-    """The settings that decide about the weights, as JSON values."""
-    fields = type(settings).model_fields
-    free = {name for name, f in fields.items() if f.json_schema_extra == FREE}
-    return settings.model_dump(mode="json", exclude=free)
