@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.errors import UserError
-from overpaint.instruct.cleaning import Tally, keep_triplets
-from overpaint.instruct.formats import read_triplets
+from overpaint.formats import read_triplets
+from overpaint.instruct.cleaning import keep_triplets
 from overpaint.instruct.generation import read_summary
 from overpaint.instruct.kinds import guess_kind
 from overpaint.instruct.quality import measure
+from overpaint.tally import Tally
 
 
 def report_on(source: str) -> dict[str, Any]:

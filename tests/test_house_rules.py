@@ -27,9 +27,9 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *SOURCE.
 
 # Every package or module of ours -> which others of ours it may import (beside itself and the
 # leaves). The picture is in the design: data flows one way, and no stage sees another.
-LEAVES = {"errors", "files", "seeds", "progress", "records"}
+LEAVES = {"errors", "files", "seeds", "progress", "records", "claims", "tally"}
 BASE = {"diffusion", "rows", "pixels", "images", "fetch", "recipe", "sheets"}
-GROUND = BASE | {"shards", "models", "scenes", "sheets"}
+GROUND = BASE | {"shards", "formats", "models", "scenes"}
 MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
     "diffusion": set(),
@@ -40,14 +40,15 @@ MAY_IMPORT = {
     "sheets": set(),
     "images": {"fetch", "pixels"},
     "shards": BASE,
+    "formats": {"rows", "shards"},
     "models": BASE,
     "scenes": {"rows", "images"},
     "engine": {"shards"},
-    "instruct": GROUND,
-    "pairs": GROUND,
+    "instruct": GROUND | {"engine"},
+    "pairs": GROUND | {"engine"},
     "training": GROUND,
     "editing": GROUND,
-    "evaluation": GROUND | {"editing"},
+    "evaluation": GROUND | {"engine", "editing"},
     "serving": GROUND | {"editing"},
     "nano": GROUND | {"training"},
     "machine": {"models", "editing"},
@@ -58,6 +59,8 @@ HEAVY = {
     *("accelerate", "datasets", "diffusers", "numpy", "pandas", "peft", "PIL", "pyarrow"),
     *("ray", "rich", "safetensors", "torch", "transformers", "trl", "gradio", "fastapi"),
 }
+# The runner of commands turns any error into a sentence, that of shards sets aside any bad row.
+MAY_CATCH_ALL = {"cli/__init__.py", "engine/shard.py"}
 LINES_A_MODULE = 400
 
 
@@ -109,10 +112,10 @@ def test_no_import_of_torchvision() -> None:
     assert not wrong
 
 
-def test_only_the_runner_catches_everything() -> None:
+def test_only_the_runners_catch_everything() -> None:
     wrong = []
     for path, tree in trees():
-        if path == SOURCE / "cli" / "__init__.py":
+        if path.relative_to(SOURCE).as_posix() in MAY_CATCH_ALL:
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler) and _catches_all(node.type):

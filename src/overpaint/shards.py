@@ -10,11 +10,11 @@ not depend on the order or number of workers, and a rerun does only the shards t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from overpaint.errors import UserError
 from overpaint.files import reason, write_atomic
@@ -23,6 +23,8 @@ from overpaint.seeds import derive_seed
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
+
+RowT = TypeVar("RowT")
 
 ROWS_PER_GROUP = 256  # bounds what a reader or writer holds in memory at once
 
@@ -46,6 +48,19 @@ def row_seed(seed: int, key: str) -> int:
 def shard_of(key: str, count: int) -> int:
     """Which of `count` shards the row with this key belongs to."""
     return int(key, 16) % count
+
+
+def split(rows: Iterable[RowT], key: Callable[[RowT], str], per_shard: int) -> list[list[RowT]]:
+    """The rows of each shard, in the order of their keys; about `per_shard` in each.
+
+    `key` gives a row's key (`row_key`). A shard may have no rows.
+    """
+    keyed = sorted(((key(row), row) for row in rows), key=lambda pair: pair[0])
+    count = -(-len(keyed) // per_shard)
+    shards: list[list[RowT]] = [[] for _ in range(count)]
+    for own, row in keyed:
+        shards[shard_of(own, count)].append(row)
+    return shards
 
 
 def shard_path(folder: str | Path, index: int, count: int) -> Path:

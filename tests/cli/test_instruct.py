@@ -11,10 +11,11 @@ from overpaint.cli import main
 from overpaint.cli.instruct import read_instruct_settings
 from overpaint.errors import UserError
 from overpaint.files import content_hash
-from overpaint.instruct.cleaning import Tally, fault_of_triplet
+from overpaint.formats import read_triplets
+from overpaint.instruct.cleaning import fault_of_triplet
 from overpaint.instruct.everyday import everyday_captions, everyday_triplets
-from overpaint.instruct.formats import read_triplets
 from overpaint.instruct.kinds import KINDS
+from overpaint.tally import Tally
 from tiny_language import CAPTIONS, build_tiny_language_model, build_tiny_tokenizer
 
 SHORT = {

@@ -18,10 +18,11 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case
-from overpaint.evaluation.embedding import load_clip, load_dino
+from overpaint.evaluation.embedding import load_dino
 from overpaint.evaluation.pixelwise import l1_distance, l2_distance
 from overpaint.evaluation.retrieval import psnr
-from overpaint.evaluation.scoring import METRICS, Scorer, directional_similarity
+from overpaint.evaluation.scoring import METRICS, Scorer
+from overpaint.models.clip import directional_similarity, load_clip
 
 
 @pytest.fixture(scope="module")

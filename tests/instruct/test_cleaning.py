@@ -6,14 +6,14 @@ import pytest
 
 from overpaint.instruct import cleaning
 from overpaint.instruct.cleaning import (
-    Tally,
     clean_instruction,
     fault_of_caption,
     fault_of_triplet,
     keep_captions,
     keep_triplets,
 )
-from overpaint.instruct.written import WrittenTriplet
+from overpaint.rows import WrittenTriplet
+from overpaint.tally import Tally
 
 CAPTION = "a dog on the beach"
 

@@ -16,12 +16,12 @@ pytest.importorskip("peft", reason="needs the extra llm")
 
 from overpaint.errors import UserError
 from overpaint.instruct import finetuning
-from overpaint.instruct.cleaning import Tally
 from overpaint.instruct.completions import NO_LABEL, TOO_LONG, Collate, LengthBuckets, encode
 from overpaint.instruct.finetuning import finetune
 from overpaint.instruct.models import LanguageModel, load_language_model
 from overpaint.instruct.settings import InstructSettings
-from overpaint.instruct.written import WrittenTriplet
+from overpaint.rows import WrittenTriplet
+from overpaint.tally import Tally
 from tiny_language import CAPTIONS
 
 ROWS = [

@@ -12,8 +12,8 @@ import pytest
 
 from overpaint.errors import UserError
 from overpaint.files import content_hash
+from overpaint.formats import read_triplets
 from overpaint.instruct import cleaning, generation
-from overpaint.instruct.formats import read_triplets
 from overpaint.instruct.generation import generate, read_summary, write_rows
 from overpaint.instruct.kinds import KINDS
 from overpaint.instruct.settings import InstructSettings

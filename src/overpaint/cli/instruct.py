@@ -133,7 +133,7 @@ def examples(
 
     from overpaint.errors import UserError
     from overpaint.instruct.everyday import everyday_triplets, scene_triplets
-    from overpaint.instruct.written import written_features
+    from overpaint.rows import written_features
     from overpaint.shards import write_card, write_shard
 
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):

@@ -21,12 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from overpaint.editing import Editor
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case
-from overpaint.evaluation.embedding import Clip
 from overpaint.evaluation.galleries import Shot, shot
 from overpaint.evaluation.intervals import Estimate, estimate
 from overpaint.evaluation.pixelwise import Pixels
 from overpaint.evaluation.runs import SamplingSettings, edit_cases
 from overpaint.images import load_image
+from overpaint.models.clip import Clip
 from overpaint.scenes.catalogue import Thing
 from overpaint.scenes.layout import Item, Scene
 from overpaint.scenes.rendering import render

@@ -17,7 +17,7 @@ from overpaint.evaluation import galleries
 from overpaint.evaluation.bias import BiasAudit, audit_drawn_people, audit_photos
 from overpaint.evaluation.cases import Case, CaseSet
 from overpaint.evaluation.curve import IMAGE_SCALES, remember, trade_off
-from overpaint.evaluation.embedding import Clip, load_clip, load_dino
+from overpaint.evaluation.embedding import load_dino
 from overpaint.evaluation.galleries import Gallery, Shot, data_address
 from overpaint.evaluation.page import Pictures, ShownCase, shown_words, write_page
 from overpaint.evaluation.report import (
@@ -37,6 +37,7 @@ from overpaint.evaluation.runs import (
 from overpaint.evaluation.scoring import Scorer, nearest_target
 from overpaint.files import content_hash
 from overpaint.models import find_model
+from overpaint.models.clip import Clip, load_clip
 from overpaint.recipe import Recipe, lock
 
 SHOWN = 6  # cases of each group on the page

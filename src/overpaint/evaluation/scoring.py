@@ -8,15 +8,15 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from overpaint.evaluation.accuracy import PSNR_CEILING
 from overpaint.evaluation.cases import Case
-from overpaint.evaluation.embedding import Clip, Dino
+from overpaint.evaluation.embedding import Dino
 from overpaint.evaluation.pixelwise import Pixels, l1_distance, l2_distance
 from overpaint.evaluation.retrieval import is_retrieved, psnr
+from overpaint.models.clip import Clip, directional_similarity
 
 Scores = dict[str, float | None]
 
@@ -95,17 +95,6 @@ class Scorer:
 def nearest_target(case: Case, edited: Pixels) -> Pixels:
     """The right answer that is nearest to the edited picture by mean squared error."""
     return min(case.targets, key=lambda target: l2_distance(edited, target))
-
-
-def directional_similarity(
-    before: Tensor, after: Tensor, caption_before: Tensor, caption_after: Tensor
-) -> Tensor:
-    """cos(after - before, caption_after - caption_before), all (n, d) of length 1; the result (n,).
-
-    Eq. of section 3.1.2 of 2211.09800, after StyleGAN-NADA (2108.00946). Where a picture or a
-    caption did not change there is no direction, and the result is 0.
-    """
-    return F.cosine_similarity(after - before, caption_after - caption_before, dim=-1)
 
 
 def _clip_scores(clip: Clip, cases: Sequence[Case], edited: Sequence[Image.Image]) -> list[Scores]:

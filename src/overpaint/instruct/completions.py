@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from overpaint.instruct.cleaning import Tally
 from overpaint.instruct.kinds import guess_kind
 from overpaint.instruct.models import LanguageModel
 from overpaint.instruct.prompting import TextFormat
 from overpaint.instruct.settings import InstructSettings
-from overpaint.instruct.written import WrittenTriplet
+from overpaint.rows import WrittenTriplet
 from overpaint.seeds import derive_seed
+from overpaint.tally import Tally
 
 if TYPE_CHECKING:
     from datasets import Dataset

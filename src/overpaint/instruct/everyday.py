@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from overpaint.instruct.cleaning import fault_of_triplet
-from overpaint.instruct.written import WrittenTriplet
+from overpaint.rows import WrittenTriplet
 from overpaint.seeds import derive_seed
 
 # Kinds of edit of scenes → ours. A swap or a move changes no word or only the place.

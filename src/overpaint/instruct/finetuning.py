@@ -26,10 +26,10 @@ from torch import Tensor
 
 from overpaint.errors import UserError
 from overpaint.files import dir_aside, write_atomic
-from overpaint.instruct.cleaning import Tally, keep_triplets
+from overpaint.formats import read_triplets
+from overpaint.instruct.cleaning import keep_triplets
 from overpaint.instruct.completions import NO_LABEL, Collate, LengthBuckets, encode
 from overpaint.instruct.curve import draw_curve
-from overpaint.instruct.formats import read_triplets
 from overpaint.instruct.models import (
     NOTE,
     LanguageModel,
@@ -37,12 +37,13 @@ from overpaint.instruct.models import (
     load_language_model,
     write_note,
 )
-from overpaint.instruct.settings import FinetuneSettings, InstructSettings, binding
-from overpaint.instruct.written import WrittenTriplet
+from overpaint.instruct.settings import FinetuneSettings, InstructSettings
 from overpaint.models import pick_device, quiet_libraries
 from overpaint.progress import Progress
-from overpaint.records import changes
+from overpaint.records import binding, changes
+from overpaint.rows import WrittenTriplet
 from overpaint.seeds import derive_seed
+from overpaint.tally import Tally
 
 try:
     from peft import LoraConfig

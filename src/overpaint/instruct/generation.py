@@ -22,23 +22,22 @@ from typing import Any
 
 from overpaint.errors import UserError
 from overpaint.files import write_atomic
+from overpaint.formats import read_captions
 from overpaint.instruct.cleaning import (
     NEAR_DUPLICATE,
-    Tally,
     clean_triplet,
     fault_of_triplet,
     keep_captions,
     show,
 )
-from overpaint.instruct.formats import read_captions
 from overpaint.instruct.kinds import draw_kinds, guess_kind
 from overpaint.instruct.report import summarise, write_page
-from overpaint.instruct.settings import GenerateSettings, InstructSettings, binding
+from overpaint.instruct.settings import GenerateSettings, InstructSettings
 from overpaint.instruct.words import near_key
 from overpaint.instruct.writing import Request, Writer, Writing
-from overpaint.instruct.written import WrittenTriplet, written_features
 from overpaint.progress import Progress
-from overpaint.records import changes
+from overpaint.records import binding, changes
+from overpaint.rows import WrittenTriplet, written_features
 from overpaint.seeds import derive_seed
 from overpaint.shards import (
     missing_shards,
@@ -49,6 +48,7 @@ from overpaint.shards import (
     write_card,
     write_shard,
 )
+from overpaint.tally import Tally
 
 NO_STRUCTURE = "no valid text"
 REPEATED = "an instruction that the shard has already"

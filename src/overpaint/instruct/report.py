@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 from overpaint.files import write_atomic
-from overpaint.instruct.cleaning import Tally
 from overpaint.instruct.quality import measure
+from overpaint.tally import Tally
 
 SAMPLES = 60
 

@@ -7,14 +7,12 @@ repetition penalty of 0.98, at most 80 new tokens.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from overpaint.instruct.kinds import KINDS
-
-# Marks settings that change no row or weight: they may differ when a run is resumed.
-FREE: dict[str, Any] = {"free": True}
+from overpaint.records import FREE
 
 LOCAL_TEMPERATURE = 2.0
 
@@ -112,10 +110,3 @@ class InstructSettings(BaseModel, extra="forbid", frozen=True):
                 f"finetune.max_length ({self.finetune.max_length}): no text that long is learnt"
             )
         return self
-
-
-def binding(settings: BaseModel) -> dict[str, Any]:
-    """The settings that decide about the result, as JSON values."""
-    fields = type(settings).model_fields
-    free = {name for name, field in fields.items() if field.json_schema_extra == FREE}
-    return settings.model_dump(mode="json", exclude=free)

@@ -8,18 +8,28 @@ Nothing heavy is imported before one of these functions runs.
 
 from __future__ import annotations
 
-from overpaint.models.components import EditDefaults, EditingModel, load_editing_model, load_model
+from overpaint.models.components import (
+    Components,
+    EditDefaults,
+    EditingModel,
+    load_editing_model,
+    load_model,
+)
 from overpaint.models.devices import pick_device, pick_dtype
 from overpaint.models.names import find_model
 from overpaint.models.quiet import quiet_libraries
 from overpaint.models.saving import save_pipeline
+from overpaint.models.text_to_image import TextToImageModel, load_text_to_image
 
 __all__ = [
+    "Components",
     "EditDefaults",
     "EditingModel",
+    "TextToImageModel",
     "find_model",
     "load_editing_model",
     "load_model",
+    "load_text_to_image",
     "pick_device",
     "pick_dtype",
     "quiet_libraries",

@@ -33,8 +33,8 @@ class EditDefaults:
 
 
 @dataclass
-class EditingModel:
-    """Stock components in evaluation mode on one device, and the model's own defaults.
+class Components:
+    """The stock parts of a Stable Diffusion pipeline, in evaluation mode on one device.
 
     `scheduler` serves as the pattern from which each run makes its own.
     """
@@ -44,7 +44,6 @@ class EditingModel:
     text_encoder: CLIPTextModel
     tokenizer: CLIPTokenizer
     scheduler: Any
-    defaults: EditDefaults = field(default_factory=EditDefaults)
     name: str = ""
 
     @property
@@ -81,6 +80,13 @@ class EditingModel:
     def coarsest_factor(self) -> int:
         """Pixels per cell of the U-Net's coarsest level: 64 for Stable Diffusion."""
         return self.vae_factor * int(2 ** (len(self.unet.config.block_out_channels) - 1))
+
+
+@dataclass
+class EditingModel(Components):
+    """The parts of a pipeline that edits, and the settings at which it does so best."""
+
+    defaults: EditDefaults = field(default_factory=EditDefaults)
 
 
 def load_editing_model(
@@ -135,9 +141,14 @@ def load_model(
         else:
             model = load_directory(Path(place.where), dtype)
     model.name = str(name)
+    make_ready(model, device)
+    return model
+
+
+def make_ready(model: Components, device: torch.device) -> None:
+    """Put the networks on `device`, in evaluation mode."""
     for part in (model.unet, model.vae, model.text_encoder):
         part.eval().requires_grad_(False).to(device)
-    return model
 
 
 def read_defaults(folder: Path) -> EditDefaults:

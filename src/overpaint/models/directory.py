@@ -23,8 +23,10 @@ CLASSES = {
 }
 
 
-def load_directory(folder: Path, dtype: torch.dtype) -> EditingModel:
+def load_directory(folder: Path, dtype: torch.dtype, unet: str = "unet") -> EditingModel:
     """Load the five parts that `model_index.json` names, on the CPU.
+
+    `unet` is the folder of the U-Net to take: nano keeps a second one beside that which edits.
 
     Raises:
         UserError: a part is missing, broken, stored as a pickle, or of a class that an
@@ -40,11 +42,9 @@ def load_directory(folder: Path, dtype: torch.dtype) -> EditingModel:
         _check_class(folder, index, part, accepted)
     with quiet_libraries():
         return EditingModel(
-            unet=_load_weights(UNet2DConditionModel.from_pretrained, folder, "unet", dtype),
-            vae=_load_weights(AutoencoderKL.from_pretrained, folder, "vae", dtype),
-            text_encoder=_load_weights(
-                CLIPTextModel.from_pretrained, folder, "text_encoder", dtype
-            ),
+            unet=load_weights(UNet2DConditionModel.from_pretrained, folder, unet, dtype),
+            vae=load_weights(AutoencoderKL.from_pretrained, folder, "vae", dtype),
+            text_encoder=load_weights(CLIPTextModel.from_pretrained, folder, "text_encoder", dtype),
             tokenizer=_load_part(CLIPTokenizer.from_pretrained, folder, "tokenizer"),
             scheduler=_load_part(_scheduler_class(folder, index), folder, "scheduler"),
             defaults=read_defaults(folder),
@@ -84,10 +84,14 @@ def _scheduler_class(folder: Path, index: dict[str, Any]) -> Callable[..., Any]:
     return loader
 
 
-def _load_weights(
+def load_weights(
     from_pretrained: Callable[..., Any], folder: Path, part: str, dtype: torch.dtype
 ) -> Any:
-    """Load one network and see to it that the file had every one of its weights."""
+    """Load one network, `folder/part`, on the CPU.
+
+    Raises:
+        UserError: it is missing, broken, stored as a pickle, or the file lacks some weights.
+    """
     variant = _weights_variant(folder / part)
     model, found = _load_part(
         from_pretrained,

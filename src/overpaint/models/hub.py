@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from overpaint.errors import UserError
@@ -15,9 +16,9 @@ def download_pipeline(repo_id: str) -> Path:
     Raises:
         UserError: there is no such model, it needs a login, or the hub cannot be reached.
     """
-    folder = _snapshot(repo_id, half=False)
+    folder = _snapshot(repo_id, PARTS, half=False)
     if not list(folder.glob("unet/*.safetensors")):
-        folder = _snapshot(repo_id, half=True)
+        folder = _snapshot(repo_id, PARTS, half=True)
     if not (folder / "model_index.json").is_file():
         raise UserError(
             f"{repo_id} on the hub is no diffusers pipeline: it has no model_index.json."
@@ -25,8 +26,21 @@ def download_pipeline(repo_id: str) -> Path:
     return folder
 
 
-def _snapshot(repo_id: str, *, half: bool) -> Path:
-    """Download configurations, tokenizer and weights; `half` takes those stored in float16."""
+def download_controlnet(repo_id: str) -> Path:
+    """Bring the ControlNet `repo_id` into the hub's cache (once) and return its folder.
+
+    Raises:
+        UserError: as `download_pipeline`.
+    """
+    folder = _snapshot(repo_id, (), half=False)
+    return folder if list(folder.glob("*.safetensors")) else _snapshot(repo_id, (), half=True)
+
+
+def _snapshot(repo_id: str, parts: Sequence[str], *, half: bool) -> Path:
+    """Download configurations, tokenizer and weights; `half` takes those stored in float16.
+
+    Without `parts` the weights lie beside the configuration, in no folder of their own.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -38,8 +52,8 @@ def _snapshot(repo_id: str, *, half: bool) -> Path:
     )
 
     weights = "*.fp16*.safetensors" if half else "*.safetensors"
-    patterns = ["model_index.json", "overpaint.json"]
-    for part in PARTS:
+    patterns = ["model_index.json", "overpaint.json"] if parts else ["config.json", weights]
+    for part in parts:
         patterns += [f"{part}/*.json", f"{part}/*.txt", f"{part}/{weights}"]
     ignored = None if half else ["*.fp16*.safetensors", "*.non_ema*"]
     try:

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from overpaint.claims import sole_owner
 from overpaint.files import cannot_write, write_atomic
 from overpaint.progress import Progress
-from overpaint.training.run_record import sole_owner
 
 Fill = Callable[[range], Mapping[str, np.ndarray]]
 _DONE = "rows_done.json"

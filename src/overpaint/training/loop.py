@@ -23,6 +23,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
+from overpaint.claims import sole_owner
 from overpaint.diffusion.schedules import lr_multiplier
 from overpaint.errors import UserError
 from overpaint.progress import Progress
@@ -36,7 +37,7 @@ from overpaint.training.checkpoints import (
 from overpaint.training.ema import Ema
 from overpaint.training.log import Log
 from overpaint.training.meter import Meter
-from overpaint.training.run_record import check_configuration, sole_owner
+from overpaint.training.run_record import check_configuration
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 

@@ -6,11 +6,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from overpaint.records import FREE
+
 LrSchedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
-
-# Marks settings that change no weight: they may differ when a run is resumed.
-FREE: dict[str, Any] = {"free": True}
 
 
 class LoopSettings(BaseModel, extra="forbid", frozen=True):
@@ -118,10 +117,3 @@ class TrainSettings(LoopSettings, frozen=True):
         if self.resize_up_to is not None and self.resize_up_to < self.resolution:
             raise ValueError("resize_up_to must be at least resolution")
         return self
-
-
-def binding(settings: LoopSettings) -> dict[str, Any]:
-    """The settings that decide about the weights, as JSON values."""
-    fields = type(settings).model_fields
-    free = {name for name, f in fields.items() if f.json_schema_extra == FREE}
-    return settings.model_dump(mode="json", exclude=free)

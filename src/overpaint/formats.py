@@ -15,9 +15,8 @@ from typing import Any
 
 from overpaint.errors import UserError
 from overpaint.files import reason
-from overpaint.instruct.cleaning import Tally
-from overpaint.instruct.written import WrittenTriplet
-from overpaint.rows import TRIPLET_COLUMNS
+from overpaint.rows import TRIPLET_COLUMNS, WrittenTriplet
+from overpaint.tally import Tally
 
 # Our column → the names that stand for it, in the order in which they are looked for.
 ALIASES: dict[str, tuple[str, ...]] = {

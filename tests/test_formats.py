@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from overpaint import formats
 from overpaint.errors import UserError
-from overpaint.instruct import formats
-from overpaint.instruct.cleaning import OVER_LONG, Tally, keep_captions
-from overpaint.instruct.formats import read_captions, read_triplets
-from overpaint.instruct.written import WrittenTriplet, written_features
+from overpaint.formats import read_captions, read_triplets
+from overpaint.instruct.cleaning import OVER_LONG, keep_captions
+from overpaint.rows import WrittenTriplet, written_features
 from overpaint.shards import write_shard
+from overpaint.tally import Tally
 
 ROW = {
     "original_prompt": "a dog",

@@ -1,0 +1,98 @@
+"""An output folder belongs to one record (`run.json`) and to one process at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from overpaint.errors import UserError
+from overpaint.files import cannot_write, reason, write_atomic
+from overpaint.records import changes
+
+RECORD = "run.json"
+
+
+@contextmanager
+def claimed(folder: Path, record: Mapping[str, Any]) -> Iterator[None]:
+    """Have `folder` for oneself while the block runs; `record` (JSON values) is what it is made from.
+
+    Raises:
+        UserError: the folder holds something else or what another record made, another process
+            writes there, or it cannot be written.
+    """
+    _refuse_foreign(folder)
+    with sole_owner(folder):
+        _refuse_foreign(folder)
+        keep_record(folder, record)
+        yield
+
+
+@contextmanager
+def sole_owner(folder: Path) -> Iterator[None]:
+    """Hold a lock on the folder; the system frees it however the process ends.
+
+    Raises:
+        UserError: another process writes there, or the folder cannot be made.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = path.open("w")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is writing to {folder}: wait until it ends."
+            ) from None
+        yield
+
+
+def keep_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write `folder/run.json`, or compare with the one that is there.
+
+    A record beside which nothing was made yet binds nobody: it is written over.
+
+    Raises:
+        UserError: naming what differs; or the record cannot be read or written.
+    """
+    path = folder / RECORD
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    if not path.is_file() or not _has_work(folder):
+        write_atomic(path, text.encode())
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {reason(error)}.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is broken: delete {folder} to start afresh.") from error
+    changed = changes(before, json.loads(text))
+    if changed:
+        raise UserError(
+            f"{folder} holds a run with another configuration ({'; '.join(changed[:5])}): choose "
+            "another output folder, or the old configuration to go on with it."
+        )
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Never write over what something else did."""
+    if folder.is_dir() and ((folder / RECORD).is_file() or not _has_work(folder)):
+        return
+    if folder.exists():
+        raise UserError(f"{folder} holds something else: choose another folder, or delete it.")
+
+
+def _has_work(folder: Path) -> bool:
+    """Whether a folder holds more than a record and hidden files (a lock, unfinished work)."""
+    return any(path.name != RECORD and path.name[0] != "." for path in folder.iterdir())

@@ -1,0 +1,143 @@
+"""CLIP: pictures and words as vectors of one space. Any CLIP that transformers can load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from overpaint.errors import UserError
+from overpaint.models.names import NANO
+from overpaint.models.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
+
+AT_ONCE = 64  # pictures or texts
+
+
+@dataclass
+class Clip:
+    """A CLIP in evaluation mode; `name` is what the report calls it."""
+
+    name: str
+    model: CLIPModel
+    tokenizer: Any
+    processor: Any
+
+    @torch.inference_mode()
+    def images(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """(n, d) float32 on the CPU, each of length 1."""
+        device = self.model.device
+
+        def encode(batch: Sequence[Image.Image]) -> Tensor:
+            pixels = self.processor(images=list(batch), return_tensors="pt").pixel_values
+            return _features(self.model.get_image_features(pixel_values=pixels.to(device)))
+
+        return unit_vectors(pictures, encode)
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str]) -> Tensor:
+        """(n, d) float32 on the CPU, each of length 1; what is too long for CLIP is cut off."""
+        device = self.model.device
+        most = min(
+            int(self.tokenizer.model_max_length),
+            int(self.model.config.text_config.max_position_embeddings),
+        )
+
+        def encode(batch: Sequence[str]) -> Tensor:
+            tokens = self.tokenizer(
+                list(batch), padding=True, truncation=True, max_length=most, return_tensors="pt"
+            )
+            return _features(
+                self.model.get_text_features(
+                    input_ids=tokens.input_ids.to(device),
+                    attention_mask=tokens.attention_mask.to(device),
+                )
+            )
+
+        return unit_vectors(texts, encode)
+
+
+def load_clip(name: str | Path, device: str | torch.device | None = None) -> Clip:
+    """Load a CLIP in float32: `nano`, a folder, or a hub id.
+
+    A pipeline's folder that brings its own (as nano's does, in `clip/`, with the tokenizer
+    beside it) serves too. Pictures of a CLIP without a preprocessor_config.json are scaled to
+    its size and to [-1, 1].
+
+    Raises:
+        UserError: there is none, or it is broken.
+    """
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+    folder, tokenizer_folder = clip_folders(name)
+    with quiet_libraries():
+        model = load_or_say(name, lambda: CLIPModel.from_pretrained(folder, use_safetensors=True))
+        tokenizer = load_or_say(name, lambda: CLIPTokenizer.from_pretrained(tokenizer_folder))
+        side = int(model.config.vision_config.image_size)
+        if isinstance(folder, Path) and not (folder / "preprocessor_config.json").is_file():
+            processor = CLIPImageProcessorPil(
+                size={"shortest_edge": side},
+                crop_size={"height": side, "width": side},
+                image_mean=[0.5] * 3,
+                image_std=[0.5] * 3,
+            )
+        else:
+            processor = load_or_say(name, lambda: CLIPImageProcessorPil.from_pretrained(folder))
+    return Clip(str(name), model.float().eval().to(device or "cpu"), tokenizer, processor)
+
+
+def directional_similarity(
+    before: Tensor, after: Tensor, caption_before: Tensor, caption_after: Tensor
+) -> Tensor:
+    """cos(after - before, caption_after - caption_before), all (n, d) of length 1; the result (n,).
+
+    Eq. of section 3.1.2 of 2211.09800, after StyleGAN-NADA (2108.00946). Where a picture or a
+    caption did not change there is no direction, and the result is 0.
+    """
+    return F.cosine_similarity(after - before, caption_after - caption_before, dim=-1)
+
+
+def clip_folders(name: str | Path) -> tuple[str | Path, str | Path]:
+    """Where a CLIP and its tokenizer are: two folders, or a hub id twice."""
+    folder = NANO if str(name) == "nano" else Path(name)
+    if (folder / "clip").is_dir():
+        return folder / "clip", folder / "tokenizer"
+    if folder.is_dir():
+        has_own = any((folder / n).is_file() for n in ("tokenizer.json", "vocab.json"))
+        return folder, folder if has_own else folder.parent / "tokenizer"
+    return str(name), str(name)
+
+
+def load_or_say(name: str | Path, load: Callable[[], Any]) -> Any:
+    """Call a loader of transformers.
+
+    Raises:
+        UserError: in its place of whatever the loader raised, in one sentence.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        return load()
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        words = " ".join(str(error).split()).rstrip(".")
+        words = words if len(words) <= 160 else words[:157] + "..."
+        raise UserError(f"{name} cannot be loaded ({words}).") from error
+
+
+def unit_vectors(items: Sequence[Any], encode: Callable[[Sequence[Any]], Tensor]) -> Tensor:
+    """Encode in batches of `AT_ONCE`: (n, d) float32 on the CPU, each of length 1."""
+    parts = [encode(items[i : i + AT_ONCE]) for i in range(0, len(items), AT_ONCE)]
+    return F.normalize(torch.cat(parts).float().cpu(), dim=-1)
+
+
+def _features(output: Any) -> Tensor:
+    """transformers 5 wraps the projected embedding in an output object; 4 returns it."""
+    return output if isinstance(output, Tensor) else output.pooler_output

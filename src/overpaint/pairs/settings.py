@@ -1,0 +1,158 @@
+"""The settings of this stage: the recipe's `pairs:` block (nothing heavy is imported here).
+
+The defaults are the mission's figures for ControlNet and the paper's (2211.09800, section 3.1) for
+Prompt-to-Prompt; what a method has of its own is filled in where the recipe leaves it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
+
+from overpaint.records import FREE
+
+Method = Literal["controlnet", "prompt-to-prompt"]
+
+P2P_GUIDANCE, P2P_KEEP = (7.5, 15.0), 4
+SD_CLIP = "openai/clip-vit-large-patch14"
+
+
+def _as_range(value: Any) -> Any:
+    """A single number is a range of that number alone."""
+    return [value, value] if isinstance(value, (int, float)) else value
+
+
+Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
+
+
+class Thresholds(BaseModel, extra="forbid", frozen=True):
+    """The cosines that a pair must reach; none: not asked for."""
+
+    clip_original: float | None = Field(default=None, ge=-1, le=1)
+    clip_edited: float | None = Field(default=0.2, ge=-1, le=1)
+    clip_image: float | None = Field(default=0.65, ge=-1, le=1)
+    clip_direction: float | None = Field(default=0.15, ge=-1, le=1)
+
+
+class PairsSettings(BaseModel, extra="forbid", frozen=True):
+    """The recipe's `pairs:` block: how triplets become pairs."""
+
+    method: Method = "controlnet"
+    model: str = Field(default="nano", min_length=1, description="nano, a folder or a hub id")
+    controlnet: str | None = Field(
+        default=None, description="a folder or a hub id; none: the model's own"
+    )
+    clip: str = Field(
+        default="nano",
+        min_length=1,
+        description=f"what scores; left out: nano with nano, else {SD_CLIP}",
+    )
+    seed: int = Field(default=42, ge=0, lt=2**63)
+    resolution: int | None = Field(
+        default=None, ge=8, multiple_of=8, description="side, pixels; none: the model's own"
+    )
+    scheduler: Literal["ddim", "pndm"] | None = Field(
+        default=None, description="none: the model's own"
+    )
+    num_inference_steps: int = Field(default=40, ge=1)
+    guidance_scale: Range = Field(
+        default=(7.5, 7.5),
+        description="a number, or a range that each candidate draws from; left out: 7.5 with "
+        "ControlNet, [7.5, 15] with Prompt-to-Prompt",
+    )
+    keep: int = Field(
+        default=1,
+        ge=1,
+        description="pairs of a row at most; left out: 1 with ControlNet, 4 with Prompt-to-Prompt",
+    )
+    thresholds: Thresholds = Thresholds()
+
+    controlnet_conditioning_scales: tuple[Annotated[float, Field(ge=0, le=2)], ...] = Field(
+        default=(0.15, 0.18, 0.2, 0.25, 0.3),
+        min_length=1,
+        description="ControlNet: how strongly the source's edges bind, one candidate each",
+    )
+    seeds_per_scale: int = Field(default=1, ge=1, description="ControlNet: candidates a scale")
+    canny_low: int = Field(default=100, ge=0, le=2000, description="ControlNet: edge thresholds")
+    canny_high: int = Field(default=200, ge=1, le=2000)
+
+    candidates: int = Field(default=100, ge=1, description="Prompt-to-Prompt: candidates a row")
+    attention_fraction: Range = Field(
+        default=(0.1, 0.9),
+        description="Prompt-to-Prompt: share of the steps with the source's self-attention, a "
+        "number or a range that each candidate draws from",
+    )
+    cross_attention: Literal["none", "swap", "refine"] = Field(
+        default="none",
+        description="Prompt-to-Prompt: also the source's cross-attention, where the captions align "
+        "by tokens (2208.01626): swap for captions of equal length, refine for added words",
+    )
+    cross_attention_fraction: float = Field(
+        default=0.8, ge=0, le=1, description="Prompt-to-Prompt: share of the steps with it"
+    )
+    reweight: float = Field(
+        default=1.0,
+        ge=0,
+        le=10,
+        description="Prompt-to-Prompt: factor on the attention to words that the caption gains",
+    )
+
+    rows_per_shard: int = Field(default=64, ge=1, description="triplets; what a kill may cost")
+    batch_size: int = Field(
+        default=16, ge=1, json_schema_extra=FREE, description="pictures through the U-Net at once"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        """What depends on the method or the model, where it is left out."""
+        if not isinstance(values, Mapping):
+            return values
+        filled = dict(values)
+        if filled.get("method") == "prompt-to-prompt":
+            filled.setdefault("guidance_scale", P2P_GUIDANCE)
+            many = filled.get("candidates", P2P_KEEP)
+            filled.setdefault("keep", min(P2P_KEEP, many) if isinstance(many, int) else P2P_KEEP)
+        if filled.get("model", "nano") != "nano":
+            filled.setdefault("clip", SD_CLIP)
+        return filled
+
+    @field_validator("guidance_scale")
+    @classmethod
+    def _guidance_in_order(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1] <= 100:
+            raise ValueError("take a number, or [low, high] with 0 <= low <= high <= 100")
+        return value
+
+    @field_validator("attention_fraction")
+    @classmethod
+    def _fraction_in_order(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1] <= 1:
+            raise ValueError("take a share, or [low, high] with 0 <= low <= high <= 1")
+        return value
+
+    @field_validator("controlnet_conditioning_scales")
+    @classmethod
+    def _scales_differ(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a scale stands twice: seeds_per_scale asks for more of each")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.canny_low >= self.canny_high:
+            raise ValueError(
+                f"canny_low ({self.canny_low}) must be below canny_high ({self.canny_high})"
+            )
+        if self.keep > self.per_row:
+            raise ValueError(f"keep ({self.keep}) is above the {self.per_row} candidates of a row")
+        return self
+
+    @property
+    def per_row(self) -> int:
+        """Candidates that are made of a row."""
+        if self.method == "controlnet":
+            return len(self.controlnet_conditioning_scales) * self.seeds_per_scale
+        return self.candidates
