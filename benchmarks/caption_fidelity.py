@@ -32,12 +32,11 @@ from overpaint.evaluation.captions import (
     judge_by_renders,
     summarise,
 )
-from overpaint.evaluation.embedding import Clip, load_clip
 from overpaint.evaluation.intervals import Estimate
 from overpaint.files import write_atomic
+from overpaint.models.clip import Clip, load_clip
 from overpaint.models.text_to_image import TextToImageModel, load_text_to_image
-from overpaint.pairs.controlnet import ControlNetMethod
-from overpaint.pairs.requests import Request
+from overpaint.pairs.drawing import Drawer, Drawing
 from overpaint.pairs.settings import PairsSettings
 from overpaint.progress import track
 from overpaint.scenes.catalogue import Role
@@ -109,17 +108,15 @@ def draw(
     model: TextToImageModel, settings: PairsSettings, cases: Sequence[CaptionCase]
 ) -> list[Pixels]:
     """One picture of each caption."""
-    method = ControlNetMethod(model, settings)
+    drawer = Drawer(model, settings)
+    texts = drawer.embed([case.right.caption for case in cases])
     pictures: list[Pixels] = []
     for start in track(range(0, len(cases), settings.batch_size), "batches drawn"):
-        batch = cases[start : start + settings.batch_size]
-        said = [case.right.caption for case in batch]
-        pictures += method.draw_sources(
-            [
-                Request(text, "", text, None, case.seed)
-                for text, case in zip(said, batch, strict=True)
-            ]
-        )
+        drawings = [
+            Drawing(case.right.caption, case.seed, settings.guidance_scale[0])
+            for case in cases[start : start + settings.batch_size]
+        ]
+        pictures += list(drawer.draw(drawings, drawer.plan(drawings), texts))
     return pictures
 
 

@@ -27,7 +27,7 @@ from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from overpaint.evaluation.embedding import Clip
+    from overpaint.models.clip import Clip
 
 Pixels = NDArray[np.uint8]
 
