@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from overpaint.errors import UserError
-from overpaint.recipe import Recipe, read_recipe, read_settings, write_lock
+from overpaint.recipe import Recipe, lock, read_block, read_recipe, read_settings
 
 
 class Dropout(BaseModel):
@@ -144,13 +144,24 @@ def test_an_anchor_may_be_used_twice(tmp_path: Path) -> None:
 
 def test_the_lock_holds_what_a_rerun_needs(tmp_path: Path) -> None:
     recipe = read(tmp_path, "name: x\ntrain: {steps: 1, ema_decay: null}\n")
-    (tmp_path / "data.txt").write_text("abc")
-    write_lock(tmp_path / "run" / "recipe.lock.yaml", recipe, {"captions": tmp_path / "data.txt"})
-    lock = yaml.safe_load((tmp_path / "run" / "recipe.lock.yaml").read_text())
-    assert lock["recipe"]["train"]["learning_rate"] == 1e-4
-    assert lock["recipe"]["seed"] == 42
-    assert {"python", "torch", "diffusers"} <= lock["versions"].keys()
-    assert lock["inputs"]["captions"]["sha256"].startswith("ba7816bf")
+    locked = yaml.safe_load(yaml.safe_dump(lock(recipe)))
+    assert locked["recipe"]["train"]["learning_rate"] == 1e-4
+    assert locked["recipe"]["seed"] == 42
+    assert {"python", "torch", "diffusers"} <= locked["versions"].keys()
     again = tmp_path / "again.yaml"
-    again.write_text(yaml.safe_dump(lock["recipe"]))
+    again.write_text(yaml.safe_dump(locked["recipe"]))
     assert read_recipe(again, BLOCKS) == recipe
+
+
+def test_a_stage_s_command_reads_its_own_block_alone(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("seed: 3\ntrain: {steps: 2}\npairs: {unheard: of}\nevaluate: {}\n")
+    train = read_block(path, "train", Train, ["dropout.text=0.2", "train.steps=4"])
+    assert (train.steps, train.seed, train.dropout.text) == (4, 3, 0.2)
+    flags = {"steps": 5, "seed": None, "dropout.text": 0.3}
+    assert read_block(path, "train", Train, ["steps=4"], flags).dropout.text == 0.3
+    with pytest.raises(UserError, match=r"train\.steps \(on the command line\): .* \(it is 0\)"):
+        read_block(path, "train", Train, [], {"steps": 0})
+    path.write_text("seed: 3\n")
+    assert read_block(path, "train", Train, ["steps=4"]).seed == 3
+    assert read_block(None, "train", Train, ["steps=4"]).seed == 7

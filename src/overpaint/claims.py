@@ -19,6 +19,9 @@ RECORD = "run.json"
 def claimed(folder: Path, record: Mapping[str, Any]) -> Iterator[None]:
     """Have `folder` for oneself while the block runs; `record` (JSON values) is what it is made from.
 
+    An older record beside which nothing was made, because a model could not be loaded, say,
+    binds nobody.
+
     Raises:
         UserError: the folder holds something else or what another record made, another process
             writes there, or it cannot be written.
@@ -26,6 +29,8 @@ def claimed(folder: Path, record: Mapping[str, Any]) -> Iterator[None]:
     _refuse_foreign(folder)
     with sole_owner(folder):
         _refuse_foreign(folder)
+        if not _has_work(folder):
+            (folder / RECORD).unlink(missing_ok=True)
         keep_record(folder, record)
         yield
 
@@ -61,14 +66,12 @@ def sole_owner(folder: Path) -> Iterator[None]:
 def keep_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write `folder/run.json`, or compare with the one that is there.
 
-    A record beside which nothing was made yet binds nobody: it is written over.
-
     Raises:
         UserError: naming what differs; or the record cannot be read or written.
     """
     path = folder / RECORD
     text = json.dumps(record, indent=1, ensure_ascii=False)
-    if not path.is_file() or not _has_work(folder):
+    if not path.is_file():
         write_atomic(path, text.encode())
         return
     try:

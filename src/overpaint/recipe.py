@@ -8,8 +8,9 @@
       ...
 
 A block's settings, with their defaults, live beside the code that they configure: whoever reads
-a recipe names the model of each block (`read_recipe(path, {"train": TrainSettings})`). Unknown
-keys, double keys and wrong types are errors that name the key and its line.
+a recipe names the model of each block (`read_recipe(path, {"train": TrainSettings})`), and the
+command of one stage reads its own block alone (`read_block`). Unknown keys, double keys and wrong
+types are errors that name the key and its line.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from overpaint.errors import UserError
-from overpaint.files import content_hash, reason, write_atomic
+from overpaint.files import reason
 
 BlockT = TypeVar("BlockT", bound=BaseModel)
+
+STAGES = ("instruct", "pairs", "train", "evaluate")
+"""The blocks of a recipe, in the order in which they are done."""
 
 LOCKED_PACKAGES = (
     "overpaint", "torch", "diffusers", "transformers", "accelerate", "datasets", "safetensors",
@@ -46,6 +50,7 @@ class Recipe(BaseModel):
     name: str = Field("unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int = Field(42, ge=0, lt=2**63)
     engine: Literal["local", "ray"] = "local"
+    workers: int = Field(default=1, ge=1, description="processes that make shards; those of Ray")
 
     def block(self, name: str, kind: type[BlockT]) -> BlockT:
         """The settings of one stage.
@@ -83,6 +88,44 @@ def read_recipe(
     return source.validate(tree, _recipe_type(blocks))
 
 
+def read_block(
+    path: str | Path | None,
+    name: str,
+    kind: type[BlockT],
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> BlockT:
+    """The settings of one stage, for that stage's own command.
+
+    The other stages' blocks are not looked at. Keys of `overrides` may leave out their `name.`;
+    `flags` are what else the command line says of this block (`{"seed": 3, "a.b": None}`, where
+    None says nothing) and win over all. Without a file, or without this block in it, the
+    defaults remain.
+
+    Raises:
+        UserError: as `read_recipe`.
+    """
+    others = {stage: _Unread for stage in STAGES if stage != name}
+    blocks: dict[str, type[BaseModel]] = {name: kind, **others}
+
+    def full(override: str) -> str:
+        first = override.partition("=")[0].partition(".")[0].strip()
+        return override if first in (*blocks, "name", "engine") else f"{name}.{override}"
+
+    source, tree = _read_tree(path, [full(override) for override in overrides])
+    if tree.get(name) is None:
+        tree[name] = {}
+    for key, value in (flags or {}).items():
+        if value is not None:
+            source.put(tree, (name, *key.split(".")), value, "on the command line")
+    _spread_seed(tree, blocks)
+    return source.validate(tree, _recipe_type(blocks)).block(name, kind)
+
+
+class _Unread(BaseModel, extra="allow"):
+    """The block of another stage, which that stage reads."""
+
+
 def read_settings(
     path: str | Path | None, kind: type[BlockT], overrides: Sequence[str] = ()
 ) -> BlockT:
@@ -97,30 +140,12 @@ def read_settings(
     return source.validate(tree, kind)
 
 
-def lock(recipe: Recipe, inputs: Mapping[str, str | Path] | None = None) -> dict[str, Any]:
-    """Everything a rerun needs: the recipe as resolved, versions, and hashes of what it read.
-
-    Raises:
-        UserError: an input cannot be read.
-    """
+def lock(recipe: Recipe) -> dict[str, Any]:
+    """What a rerun needs of this machine: the recipe as resolved, and versions."""
     resolved = recipe.model_dump(mode="json")
-    return {
-        # Blocks that are absent go; a null inside a block is a setting and stays.
-        "recipe": {key: value for key, value in resolved.items() if value is not None},
-        "versions": _versions(),
-        "inputs": {
-            name: {"path": str(path), "sha256": content_hash(path)}
-            for name, path in sorted((inputs or {}).items())
-        },
-    }
-
-
-def write_lock(
-    path: str | Path, recipe: Recipe, inputs: Mapping[str, str | Path] | None = None
-) -> None:
-    """Write the lock file (`recipe.lock.yaml`) of a run."""
-    text = yaml.safe_dump(lock(recipe, inputs), sort_keys=False, allow_unicode=True)
-    write_atomic(path, text.encode())
+    # Blocks that are absent go; a null inside a block is a setting and stays.
+    present = {key: value for key, value in resolved.items() if value is not None}
+    return {"recipe": present, "versions": _versions()}
 
 
 class _Loader(yaml.SafeLoader):
@@ -210,15 +235,19 @@ class _Source:
             value = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError as error:
             raise UserError(f"--set {assignment}: the value is no YAML.") from error
+        self.put(tree, path, value, f"--set {assignment}")
+
+    def put(self, tree: dict[str, Any], path: tuple[str, ...], value: Any, place: str) -> None:
+        """Set one key of the tree; `place` is what a message says of where it was set."""
         branch = tree
         for part in path[:-1]:
             if branch.get(part) is None:
                 branch[part] = {}
             branch = branch[part]
             if not isinstance(branch, dict):
-                raise UserError(f"--set {assignment}: {part} is a value, it has no keys below it.")
+                raise UserError(f"{place}: {part} is a value, it has no keys below it.")
         branch[path[-1]] = value
-        self.places[path] = f"--set {assignment}"
+        self.places[path] = place
 
     def validate(self, tree: dict[str, Any], kind: type[BlockT]) -> BlockT:
         """The tree as `kind`, or one sentence that names every wrong key and what is wrong."""

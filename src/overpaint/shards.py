@@ -85,6 +85,12 @@ def missing_shards(folder: str | Path, count: int) -> list[int]:
     return [index for index in range(count) if index not in done]
 
 
+def count_shards(folder: str | Path) -> tuple[int, int]:
+    """How many shards are there, and how many there will be: (0, 0) before the first."""
+    found = _shards_in(folder)
+    return len(found), max((of for _, of in found), default=0)
+
+
 def write_shard(
     folder: str | Path,
     index: int,

@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# Reasons that several stages have, in the words of the summary.
+EMPTY = "empty"
+OVER_LONG = "over-long"
+DUPLICATE = "duplicate"
+NO_OP = "the caption does not change"
+
 EXAMPLES_A_REASON = 3
 _SHOWN = 120  # characters of an example
 

@@ -15,7 +15,6 @@ from overpaint.evaluation.curve import CurvePoint
 from overpaint.evaluation.galleries import Drift, Gallery, Shot
 from overpaint.evaluation.intervals import Estimate, estimate
 from overpaint.evaluation.page import Pictures, ShownCase, render_page, show_value, summary
-from overpaint.evaluation.plots import Dot, Point, curve_plot, dot_plot
 from overpaint.evaluation.report import (
     Report,
     make_report,
@@ -24,6 +23,7 @@ from overpaint.evaluation.report import (
     write_report,
 )
 from overpaint.evaluation.runs import CaseResult
+from overpaint.pages.plots import Dot, Point, curve_plot, dot_plot
 
 DOT = "data:image/png;base64,AAAA"
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from overpaint.cli.train import read_train_settings
 from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.nano.assemble import assemble_base
@@ -16,9 +15,9 @@ from overpaint.nano.autoencoder import AutoencoderRecipe, build_autoencoder, tra
 from overpaint.nano.clip import ClipRecipe, contrast, train_clip
 from overpaint.nano.pictures import captioned, crowded, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
-from overpaint.recipe import read_settings
+from overpaint.recipe import read_block, read_settings
 from overpaint.scenes.examples import sample_example
-from overpaint.training.settings import LoopSettings
+from overpaint.training.settings import LoopSettings, TrainSettings
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 LOOP = LoopSettings(steps=2, batch_size=4, learning_rate=1e-3, seed=3, mixed_precision="no")
@@ -37,7 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_shipped_recipes_are_valid(folder: Path) -> None:
     assert read_settings(folder / "nano-autoencoder.yaml", AutoencoderRecipe).latent_channels == 8
     assert read_settings(folder / "nano-clip.yaml", ClipRecipe).size == 64
-    editor = read_train_settings(folder / "nano-editor.yaml", [])
+    editor = read_block(folder / "nano-editor.yaml", "train", TrainSettings)
     assert editor.unet is not None
     assert not editor.random_flip  # instructions name sides
 

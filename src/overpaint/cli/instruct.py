@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from overpaint.cli._output import print_json, say
-
-if TYPE_CHECKING:
-    from overpaint.instruct.settings import InstructSettings
 
 app = typer.Typer(
     help="Write edit instructions for captions with a language model, and train one for it.",
@@ -27,13 +24,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 @app.command()
 def generate(
-    captions: Annotated[
-        str,
-        typer.Option(
-            help="A .txt (a caption a line), .jsonl, .csv or .parquet file, a folder, a dataset id."
-        ),
-    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of triplets to write.")],
+    captions: Annotated[
+        str | None,
+        typer.Option(
+            help="A .txt (a caption a line), .jsonl, .csv or .parquet file, a folder, a dataset "
+            "id. [default: the recipe's]"
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -68,19 +66,28 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Write triplets for captions; the same command resumes a run that was stopped."""
-    if model is None:
-        what = "the name that the server knows" if endpoint else "a folder or hub id"
-        raise typer.BadParameter(f"give --model: {what}.")
     _quieten_threads()
     overrides = [*(settings or [])]
-    overrides += [f"generate.per_caption={per_caption}"] if per_caption is not None else []
-    overrides += [f"instruct.seed={seed}"] if seed is not None else []
-    values = read_instruct_settings(recipe, overrides)
+    overrides += ["instruct.scenes=null"] if captions is not None else []
+    overrides += ["instruct.data=null"] if model is not None else []
+    from overpaint.instruct.settings import InstructSettings
+    from overpaint.recipe import read_block
+
+    given = {"captions": captions, "model": model, "endpoint": endpoint, "seed": seed}
+    given |= {"generate.per_caption": per_caption}
+    values = read_block(recipe, "instruct", InstructSettings, overrides, given)
+    if values.data is not None:
+        raise typer.BadParameter(
+            "the recipe fine-tunes its model first: give --model, the folder that "
+            "`overpaint instruct finetune` wrote."
+        )
     from overpaint.instruct.generation import generate as write_triplets
+    from overpaint.instruct.opening import find_captions, find_writer
     from overpaint.instruct.report import table
 
-    open_writer, identity = _writer(model, endpoint, values, device, dtype)
-    summary = write_triplets(captions, output, open_writer, values, identity)
+    open_writer, identity = find_writer(values, device=device, dtype=dtype)
+    source = find_captions(values, output)
+    summary = write_triplets(source, output, open_writer, values, identity)
     if as_json:
         print_json({"folder": str(output), **summary})
         return
@@ -90,9 +97,15 @@ def generate(
 
 @app.command()
 def finetune(
-    data: Annotated[str, typer.Option(help="Triplets: a file, a folder or a dataset id.")],
-    model: Annotated[str, typer.Option(help="The base: a folder, a hub id or gemma-3-270m.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The model's folder.")],
+    data: Annotated[
+        str | None,
+        typer.Option(help="Triplets: a file, a folder, a dataset id. [default: the recipe's]"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The base: a folder, a hub id, gemma-3-270m. [default: the recipe's]"),
+    ] = None,
     recipe: Recipe = None,
     settings: Annotated[
         list[str] | None,
@@ -103,10 +116,16 @@ def finetune(
 ) -> None:
     """Fine-tune a language model on triplets; the same command resumes a run that was stopped."""
     _quieten_threads()
-    values = read_instruct_settings(recipe, settings or [])
+    from overpaint.instruct.settings import InstructSettings
+    from overpaint.recipe import read_block
+
+    given = {"data": data, "model": model}
+    values = read_block(recipe, "instruct", InstructSettings, settings or [], given)
+    if values.data is None or values.model is None:
+        raise typer.BadParameter("give --data and --model: triplets, and what to start from.")
     from overpaint.instruct.finetuning import finetune as train
 
-    report = train(data, model, output, values, device)
+    report = train(values.data, values.model, output, values, device)
     if as_json:
         print_json(report)
         return
@@ -152,65 +171,6 @@ def examples(
         print_json({"folder": str(output), "by_hand": len(by_hand), "scenes": scenes})
     else:
         typer.echo(f"{output}: {len(by_hand) + scenes} triplets")
-
-
-def read_instruct_settings(recipe: Path | None, overrides: list[str]) -> InstructSettings:
-    """The `instruct:` block of a recipe under `--set`; keys may leave out their `instruct.`.
-
-    Raises:
-        UserError: the recipe or a setting is wrong.
-    """
-    from pydantic import BaseModel, ConfigDict
-
-    from overpaint.instruct.settings import InstructSettings
-    from overpaint.recipe import read_recipe
-
-    class Other(BaseModel):
-        """Blocks of other stages, which those read."""
-
-        model_config = ConfigDict(extra="allow")
-
-    others = dict.fromkeys(("pairs", "train", "evaluate"), Other)
-    blocks: dict[str, type[BaseModel]] = {"instruct": InstructSettings, **others}
-
-    def full(override: str) -> str:
-        first = override.partition("=")[0].partition(".")[0].strip()
-        return override if first in (*blocks, "name", "engine") else f"instruct.{override}"
-
-    read = read_recipe(recipe, blocks, [full(override) for override in overrides])
-    values = getattr(read, "instruct", None)
-    return values if isinstance(values, InstructSettings) else InstructSettings(seed=read.seed)
-
-
-def _writer(
-    model: str,
-    endpoint: str | None,
-    values: InstructSettings,
-    device: str | None,
-    dtype: str | None,
-) -> tuple[Any, str]:
-    """What opens the writer, and what tells its model from another."""
-    if endpoint is not None:
-        from overpaint.instruct.endpoint import EndpointWriter
-
-        writer = EndpointWriter(endpoint, model, values.generate)
-        return (lambda: writer), writer.identity()
-
-    import torch
-
-    from overpaint.instruct.models import fingerprint, load_language_model
-    from overpaint.instruct.writing import LocalWriter
-    from overpaint.models import pick_device, pick_dtype
-
-    place = pick_device(device)
-    on_gpu = place.type == "cuda" and dtype is None
-    number = torch.bfloat16 if on_gpu else pick_dtype(dtype, place)
-
-    def open_writer() -> LocalWriter:
-        loaded = load_language_model(model, place, number)
-        return LocalWriter(loaded, values.generate, values.format)
-
-    return open_writer, f"{fingerprint(model)} {str(number).removeprefix('torch.')}"
 
 
 def _quieten_threads() -> None:

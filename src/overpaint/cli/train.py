@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from overpaint.cli._output import print_json, say
-
-if TYPE_CHECKING:
-    from overpaint.training.settings import TrainSettings
 
 
 def train(
     pairs: Annotated[Path, typer.Option(help="A folder of pairs.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The model's folder.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="The base: a diffusers folder, a .safetensors file, a hub id or nano; for a U-Net "
-            "from scratch (train.unet in the recipe) a folder of the other parts."
+            help="The base: a diffusers folder, a .safetensors file, a hub id, nano or "
+            "nano-text-to-image; for a U-Net from scratch (train.unet in the recipe) a folder of the other parts. "
+            "[default: the recipe's]"
         ),
-    ],
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe; its train: block is read.")] = None,
     settings: Annotated[
         list[str] | None,
@@ -41,11 +39,16 @@ def train(
     """Train the U-Net that edits; the same command resumes a run that was stopped."""
     # Threads that spin while they wait make training many times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    values = read_train_settings(recipe, settings or [])
+    from overpaint.recipe import read_block
+    from overpaint.training.settings import TrainSettings
+
+    values = read_block(recipe, "train", TrainSettings, settings or [], {"model": model})
+    if values.model is None:
+        raise typer.BadParameter("give --model: what to start from.")
     from overpaint.training.editor import train_editor, work_folder
 
     began = time.perf_counter()
-    out = train_editor(pairs, model, output, values, cache)
+    out = train_editor(pairs, values.model, output, values, cache)
     if int(os.environ.get("RANK", "0")) != 0:
         return
     work = work_folder(out)
@@ -62,34 +65,6 @@ def train(
     else:
         say(_summary(report))
         typer.echo(out)
-
-
-def read_train_settings(recipe: Path | None, overrides: list[str]) -> TrainSettings:
-    """The `train:` block of a recipe under `--set`; keys may leave out their `train.`.
-
-    Raises:
-        UserError: the recipe or a setting is wrong.
-    """
-    from pydantic import BaseModel, ConfigDict
-
-    from overpaint.recipe import read_recipe
-    from overpaint.training.settings import TrainSettings
-
-    class Other(BaseModel):
-        """Blocks of other stages, which those read."""
-
-        model_config = ConfigDict(extra="allow")
-
-    others = dict.fromkeys(("instruct", "pairs", "evaluate"), Other)
-    blocks: dict[str, type[BaseModel]] = {"train": TrainSettings, **others}
-
-    def full(override: str) -> str:
-        first = override.partition("=")[0].partition(".")[0].strip()
-        return override if first in (*blocks, "name", "engine") else f"train.{override}"
-
-    read = read_recipe(recipe, blocks, [full(override) for override in overrides])
-    values = getattr(read, "train", None)
-    return values if isinstance(values, TrainSettings) else TrainSettings(seed=read.seed)
 
 
 def _last_metrics(path: Path) -> dict[str, float]:

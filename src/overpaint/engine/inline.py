@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from overpaint.engine.job import Done, Job, Made
 from overpaint.engine.shard import make_shard
 
 
-def make_inline(job: Job, indices: Sequence[int], done: Done) -> Iterator[tuple[int, Made]]:
+def make_inline(job: Job, indices: Sequence[int], done: Done) -> Generator[tuple[int, Made]]:
     """Yield (index, what was made) for each of these shards of the job, in order."""
     stage = job.open_stage()
     for index in indices:

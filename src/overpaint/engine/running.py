@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def quarantined(tallies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for tally in tallies for row in tally.get("quarantined", [])]
 
 
-def _make(job: Job, missing: list[int], engine: Engine, done: Done) -> Iterator[tuple[int, Made]]:
+def _make(job: Job, missing: list[int], engine: Engine, done: Done) -> Generator[tuple[int, Made]]:
     return make_inline(job, missing, done)
 
 

@@ -62,12 +62,13 @@ def _faults(attempt: Attempt, rows: Sequence[Row]) -> dict[int, str]:
 
 def _fault(attempt: Attempt, row: Row) -> Exception | None:
     """The error of a row that fails every time."""
-    outcome: Made | Exception | None = None
+    error = None
     for _ in range(TRIES):
         outcome = _outcome(attempt, [row], lambda count: None)
         if isinstance(outcome, Made):
             return None
-    return outcome
+        error = outcome
+    return error
 
 
 class _Count:

@@ -15,10 +15,9 @@ from overpaint.evaluation.cases import Case
 from overpaint.evaluation.intervals import Estimate, estimate
 from overpaint.evaluation.runs import SamplingSettings, edit_cases
 from overpaint.evaluation.scoring import METRICS, Scorer
+from overpaint.evaluation.settings import IMAGE_SCALES
 from overpaint.files import write_atomic
 from overpaint.progress import track
-
-IMAGE_SCALES = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)  # those of the paper's Figure 8
 
 
 class CurvePoint(BaseModel):

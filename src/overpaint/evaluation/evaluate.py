@@ -16,9 +16,9 @@ from overpaint.errors import UserError
 from overpaint.evaluation import galleries
 from overpaint.evaluation.bias import BiasAudit, audit_drawn_people, audit_photos
 from overpaint.evaluation.cases import Case, CaseSet
-from overpaint.evaluation.curve import IMAGE_SCALES, remember, trade_off
+from overpaint.evaluation.curve import remember, trade_off
 from overpaint.evaluation.embedding import load_dino
-from overpaint.evaluation.galleries import Gallery, Shot, data_address
+from overpaint.evaluation.galleries import Gallery, Shot
 from overpaint.evaluation.page import Pictures, ShownCase, shown_words, write_page
 from overpaint.evaluation.report import (
     ModelReport,
@@ -35,9 +35,11 @@ from overpaint.evaluation.runs import (
     run_cases,
 )
 from overpaint.evaluation.scoring import Scorer, nearest_target
+from overpaint.evaluation.settings import IMAGE_SCALES
 from overpaint.files import content_hash
 from overpaint.models import find_model
 from overpaint.models.clip import Clip, load_clip
+from overpaint.pages.rendering import data_address
 from overpaint.recipe import Recipe, lock
 
 SHOWN = 6  # cases of each group on the page

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from overpaint.evaluation.intervals import Estimate, estimate
 from overpaint.evaluation.pixelwise import Pixels
 from overpaint.evaluation.retrieval import psnr
 from overpaint.evaluation.runs import SamplingSettings
+from overpaint.pages.rendering import data_address
 from overpaint.progress import track
 from overpaint.scenes.catalogue import Thing, World, things
 from overpaint.scenes.edits import sample_edit
@@ -35,7 +34,6 @@ CONTEXTS = ("make it night", "make it black and white", "turn it into a line dra
             "add a tree in the top left")  # fmt: skip
 GRID_TEXT = (0.5, 1.0, 1.5, 2.0)  # times the model's own s_T
 GRID_IMAGE = (0.0, 1.0, 2.0, 4.0)  # times the model's own s_I - 1, above 1
-LARGEST_SIDE = 384  # of a picture on the page
 
 
 class Shot(BaseModel):
@@ -224,17 +222,3 @@ def gallery_scene(seed: int, split: Split, world: World, size: int) -> tuple[Ima
 def shot(image: Image.Image, caption: str) -> Shot:
     """A picture for the page."""
     return Shot(picture=data_address(image), caption=caption)
-
-
-def data_address(image: Image.Image) -> str:
-    """A picture inside the page: PNG where it is small, else WebP of at most 384 px a side."""
-    stream = io.BytesIO()
-    if max(image.size) <= 128:
-        image.save(stream, format="PNG", optimize=True)
-        kind = "png"
-    else:
-        image = image.copy()
-        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
-        image.save(stream, format="WEBP", quality=88)
-        kind = "webp"
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from overpaint.evaluation.comparison import in_words, show_difference
 from overpaint.evaluation.galleries import Gallery, Shot
 from overpaint.evaluation.intervals import Difference, Estimate
-from overpaint.evaluation.plots import Dot, Point, curve_plot, dot_plot
 from overpaint.evaluation.report import OVERALL, Comparison, ModelReport, Report
 from overpaint.evaluation.scoring import METRIC
 from overpaint.files import write_atomic
+from overpaint.pages.plots import Dot, Point, curve_plot, dot_plot
+from overpaint.pages.rendering import read_part, render
 
 _FILES = "page_files"
 
@@ -53,19 +53,13 @@ def write_page(report: Report, pictures: Pictures, path: Path) -> Path:
 
 def render_page(report: Report, pictures: Pictures) -> str:
     """The page as HTML; every text of the data's is escaped."""
-    from jinja2 import BaseLoader, Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"number": show_estimate, "plain": show_plain, "value": show_value}
-    template = environment.from_string(_read("report.html.jinja"))
-    return template.render(
+    return render(
+        _read("report.html.jinja"),
+        {"number": show_estimate, "plain": show_plain, "value": show_value},
         report=report,
         pictures=pictures,
-        style=Markup(_read("report.css")),
         script=Markup(_read("report.js")),
         metrics=[METRIC[info.name] for info in report.metrics],
         headline=METRIC[report.headline],
@@ -248,7 +242,7 @@ def _signed(value: float, unit: str) -> str:
 
 
 def _read(name: str) -> str:
-    return (files("overpaint.evaluation") / _FILES / name).read_text(encoding="utf-8")
+    return read_part("overpaint.evaluation", f"{_FILES}/{name}")
 
 
 def shown_words(scores: Mapping[str, float | None], names: Sequence[str]) -> str:

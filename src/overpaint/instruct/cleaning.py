@@ -9,18 +9,14 @@ from typing import TypeVar
 
 from overpaint.instruct.words import is_no_op, is_reflected, near_key, normalise, words
 from overpaint.rows import MAX_CAPTION, MAX_INSTRUCTION, TRIPLET_COLUMNS, Triplet
-from overpaint.tally import Tally
+from overpaint.tally import DUPLICATE, EMPTY, NO_OP, OVER_LONG, Tally
 
 TripletT = TypeVar("TripletT", bound=Triplet)
 
 
 # Reasons, in the words of the summary.
-EMPTY = "empty"
 NO_WORDS = "no words in it"
-OVER_LONG = "over-long"
-DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near-duplicate"
-NO_OP = "the caption does not change"
 NOT_REFLECTED = "the edited caption does not reflect the instruction"
 META_TALK = "refusal or talk about the task"
 DELIMITER = "a delimiter of the text format inside"

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
-from overpaint.files import cannot_write, dir_aside, write_atomic
+from overpaint.files import cannot_write, dir_aside, quick_hash, write_atomic
 from overpaint.instruct.settings import FormatName
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ ACCEPTED = f"give {OFFLINE}, a folder, or a hub id such as google/gemma-2b"
 NOTE = "overpaint.json"  # what we remember beside a model that we fine-tuned
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-_HASHED_WHOLE = 64 << 20  # bytes; of larger files the size stands for the content
 
 
 @dataclass
@@ -101,15 +100,7 @@ def find_language_model(name: str | Path) -> Path | str:
 def fingerprint(name: str | Path) -> str:
     """What tells one model from another without reading gigabytes (hex, 64 digits)."""
     place = find_language_model(name)
-    digest = sha256()
-    if isinstance(place, str):
-        return sha256(place.encode()).hexdigest()
-    for path in sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith(".")):
-        size = path.stat().st_size
-        digest.update(f"{path.name}\0{size}\0".encode())
-        if size <= _HASHED_WHOLE:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return sha256(place.encode()).hexdigest() if isinstance(place, str) else quick_hash(place)
 
 
 def read_note(place: Path | str) -> dict[str, Any]:

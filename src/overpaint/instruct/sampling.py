@@ -8,6 +8,7 @@ batch, and in half precision that reaches the choice of words).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
@@ -191,17 +192,26 @@ def choose(scores: Tensor, uniform: Tensor, temperature: float, top_p: float) ->
     return tokens.gather(1, place.to(tokens.device))
 
 
+def need_llguidance() -> None:
+    """Make sure that `Structure` can work.
+
+    Raises:
+        UserError: its package is not installed.
+    """
+    if find_spec("llguidance") is None:
+        raise UserError(
+            "structure: true needs the package llguidance: pip install 'overpaint[llm]', "
+            "or set generate.structure=false."
+        )
+
+
 class Structure:
     """Which tokens keep a completion valid: a grammar, followed row by row."""
 
     def __init__(self, language_model: LanguageModel, settings: GenerateSettings) -> None:
-        try:
-            from llguidance import LLMatcher
-        except ImportError:
-            raise UserError(
-                "structure: true needs the package llguidance: pip install 'overpaint[llm]', "
-                "or set generate.structure=false."
-            ) from None
+        need_llguidance()
+        from llguidance import LLMatcher
+
         self.vocabulary: LLTokenizer = language_model.vocabulary()
         self.grammar = LLMatcher.grammar_from_lark(
             grammar(settings.max_instruction, settings.max_caption)

@@ -99,8 +99,38 @@ class InstructSettings(BaseModel, extra="forbid", frozen=True):
         "with the kind of edit after ##, so that it can be asked for",
     )
     seed: int = Field(default=42, ge=0, lt=2**63)
+    captions: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a .txt (one a line), .jsonl, .csv or .parquet file, a folder, a dataset id",
+    )
+    scenes: int | None = Field(default=None, ge=1, description="or captions of so many scenes")
+    world: Literal["small", "full"] = Field(default="small", description="of these scenes")
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the language model: a folder, a hub id, or one that comes with a package; "
+        "with endpoint the name that the server knows",
+    )
+    endpoint: str | None = Field(default=None, description="address of an OpenAI-compatible server")
+    data: str | None = Field(
+        default=None,
+        min_length=1,
+        description="triplets to fine-tune the model on first: a file, a folder, a dataset id",
+    )
     finetune: FinetuneSettings = FinetuneSettings()
     generate: GenerateSettings = GenerateSettings()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.captions is not None and self.scenes is not None:
+            raise ValueError("captions and scenes cannot go together: take one of them")
+        if self.endpoint is not None and self.data is not None:
+            raise ValueError(
+                "data fine-tunes a model of this machine, and endpoint asks that of a server: "
+                "take one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _room_for_a_text(self) -> Self:

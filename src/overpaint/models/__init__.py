@@ -12,6 +12,7 @@ from overpaint.models.components import (
     Components,
     EditDefaults,
     EditingModel,
+    fetch_model,
     load_editing_model,
     load_model,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "EditDefaults",
     "EditingModel",
     "TextToImageModel",
+    "fetch_model",
     "find_model",
     "load_editing_model",
     "load_model",

@@ -124,25 +124,34 @@ def load_model(
     dtype: str | torch.dtype | None = None,
 ) -> EditingModel:
     """Load any Stable Diffusion 1.x-shaped pipeline; as `load_editing_model`, less its check."""
-    place = find_model(name)
+    path = fetch_model(name)
     device = pick_device(device)
     dtype = pick_dtype(dtype, device)
-    if place.kind == "file":
+    if path.is_file():
         from overpaint.models.single_file import load_single_file
 
-        model = load_single_file(Path(place.where), dtype)
+        model = load_single_file(path, dtype)
     else:
         from overpaint.models.directory import load_directory
 
-        if place.kind == "hub":
-            from overpaint.models.hub import download_pipeline
-
-            model = load_directory(download_pipeline(place.where), dtype)
-        else:
-            model = load_directory(Path(place.where), dtype)
+        model = load_directory(path, dtype)
     model.name = str(name)
     make_ready(model, device)
     return model
+
+
+def fetch_model(name: str | Path) -> Path:
+    """Where the folder or file is that `name` means; a model of the hub is brought into its cache.
+
+    Raises:
+        UserError: there is no such model, or the hub cannot be reached.
+    """
+    place = find_model(name)
+    if place.kind != "hub":
+        return Path(place.where)
+    from overpaint.models.hub import download_pipeline
+
+    return download_pipeline(place.where)
 
 
 def make_ready(model: Components, device: torch.device) -> None:

@@ -44,10 +44,8 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
     controlnet: str | None = Field(
         default=None, description="a folder or a hub id; none: the model's own"
     )
-    clip: str = Field(
-        default="nano",
-        min_length=1,
-        description=f"what scores; left out: nano with nano, else {SD_CLIP}",
+    clip: str | None = Field(
+        default=None, description=f"what scores; none: the model's own, else {SD_CLIP}"
     )
     seed: int = Field(default=42, ge=0, lt=2**63)
     resolution: int | None = Field(
@@ -107,7 +105,7 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
-        """What depends on the method or the model, where it is left out."""
+        """What depends on the method, where it is left out."""
         if not isinstance(values, Mapping):
             return values
         filled = dict(values)
@@ -115,8 +113,6 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
             filled.setdefault("guidance_scale", P2P_GUIDANCE)
             many = filled.get("candidates", P2P_KEEP)
             filled.setdefault("keep", min(P2P_KEEP, many) if isinstance(many, int) else P2P_KEEP)
-        if filled.get("model", "nano") != "nano":
-            filled.setdefault("clip", SD_CLIP)
         return filled
 
     @field_validator("guidance_scale")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +17,39 @@ from transformers.models.clip.tokenization_clip import CLIPTokenizer
 from overpaint.diffusion.noising import PREDICTIONS
 from overpaint.diffusion.widening import widen_conv_in
 from overpaint.errors import UserError
-from overpaint.models import EditingModel, load_model, quiet_libraries
+from overpaint.models import (
+    Components,
+    EditingModel,
+    fetch_model,
+    load_model,
+    load_text_to_image,
+    quiet_libraries,
+)
+from overpaint.models.text_to_image import check_text_to_image
 from overpaint.seeds import derive_seed
 from overpaint.training.settings import TrainSettings
+
+PARENT = "nano-text-to-image"  # what draws from words, and nano's editor was trained from
 
 
 def load_base(model: str | Path, settings: TrainSettings, device: torch.device) -> EditingModel:
     """The base in float32, with a U-Net of 2C input channels ready to be trained.
 
+    `model` is what `models.load_model` takes, or PARENT.
     With `settings.unet` that U-Net has fresh weights, and `model` may be a folder that holds
     vae/, text_encoder/, tokenizer/ and scheduler/ only.
 
     Raises:
         UserError: the base cannot be loaded or does not fit the settings.
     """
-    folder = Path(model)
-    if settings.unet is not None and folder.is_dir() and not (folder / "unet").is_dir():
-        base = _load_without_unet(folder, settings)
+    if _is_parts(model, settings):
+        base = _load_without_unet(Path(model), settings)
     else:
-        base = load_model(model, device="cpu", dtype="float32")
+        base = (
+            _load_parent()
+            if str(model) == PARENT
+            else load_model(model, device="cpu", dtype="float32")
+        )
         if settings.unet is not None:
             base.unet = fresh_unet(settings, base.vae, base.text_encoder)
     _check(base, settings)
@@ -43,6 +58,18 @@ def load_base(model: str | Path, settings: TrainSettings, device: torch.device) 
     for part in (base.vae, base.text_encoder):
         part.eval().requires_grad_(False).to(device)
     return base
+
+
+def check_base(model: str | Path, settings: TrainSettings) -> None:
+    """Make sure that `load_base` will find the base; the hub's is brought into its cache.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    if str(model) == PARENT:
+        check_text_to_image("nano")
+    elif not _is_parts(model, settings):
+        fetch_model(model)
 
 
 def fresh_unet(settings: TrainSettings, vae: Any, text_encoder: Any) -> UNet2DConditionModel:
@@ -92,6 +119,19 @@ def _load_without_unet(folder: Path, settings: TrainSettings) -> EditingModel:
     vae, text_encoder = vae.float(), text_encoder.float()
     unet = fresh_unet(settings, vae, text_encoder)
     return EditingModel(unet, vae, text_encoder, tokenizer, scheduler, name=str(folder))
+
+
+def _load_parent() -> EditingModel:
+    """nano's text-to-image model, as what an editor starts from."""
+    parent = load_text_to_image("nano", device="cpu", dtype="float32")
+    parts = {field.name: getattr(parent, field.name) for field in fields(Components)}
+    return EditingModel(**{**parts, "name": PARENT})
+
+
+def _is_parts(model: str | Path, settings: TrainSettings) -> bool:
+    """Whether `model` is a folder of all parts but the U-Net, which is to be a fresh one."""
+    folder = Path(model)
+    return settings.unet is not None and folder.is_dir() and not (folder / "unet").is_dir()
 
 
 def _check(base: EditingModel, settings: TrainSettings) -> None:

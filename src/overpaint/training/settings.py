@@ -57,6 +57,13 @@ class TrainSettings(LoopSettings, frozen=True):
     The defaults are the mission's: 300 steps of 32 x 4 pictures of 256 px, learning rate 5e-5.
     """
 
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        json_schema_extra=FREE,  # a run knows its base by its weights
+        description="the base: a diffusers folder, a .safetensors file, a hub id, nano (its "
+        "editor), nano-text-to-image (what that was trained from)",
+    )
     steps: int = Field(default=300, ge=1, description="optimizer steps")
     batch_size: int = Field(
         default=32, ge=1, description="samples of one micro-batch, over all processes"

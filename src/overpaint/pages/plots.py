@@ -125,6 +125,53 @@ def curve_plot(
     return _svg(parts, bottom + 42, title) + _legend(list(curves))
 
 
+def histogram_plot(
+    series: Mapping[str, Mapping[int, int]],
+    *,
+    first: float,
+    width: float,
+    title: str,
+    x_title: str,
+    threshold: float | None = None,
+) -> str:
+    """Distributions over one another, each in shares of its own total.
+
+    A series maps bins to counts; bin b reaches from `first` + b · `width` to the next. `threshold`
+    draws a line there.
+    """
+    shares = {name: _shares(bins) for name, bins in series.items()}
+    bins = [b for found in shares.values() for b in found]
+    ends = [first + b * width for b in bins] + [first + (b + 1) * width for b in bins]
+    ends += [] if threshold is None else [threshold]
+    low, high = _span(ends)
+    most = max((share for found in shares.values() for share in found.values()), default=1.0)
+    left, right, top, bottom = 10, 10, 16, 120
+    across, up = _Scale(low, high, left, WIDTH - right), _Scale(0, most, bottom, top)
+    parts = [_vertical(across.at(t), top, bottom, f"{t:g}") for t in _ticks(low, high)]
+    for number, (name, found) in enumerate(shares.items()):
+        steps = [(across.at(low), bottom)] if found else []
+        for b in range(min(found, default=0), max(found, default=-1) + 1):
+            y = up.at(found.get(b, 0.0))
+            steps += [(across.at(first + b * width), y), (across.at(first + (b + 1) * width), y)]
+        if steps:
+            steps = [(steps[1][0], bottom), *steps[1:], (steps[-1][0], bottom)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in steps)
+        said = f"<title>{escape(name)}</title>"
+        parts.append(f'<polygon class="area s{number % 6}" points="{path}">{said}</polygon>')
+    if threshold is not None:
+        x = across.at(threshold)
+        beside, shift = ("end", -5) if x > WIDTH - 90 else ("start", 5)
+        parts += [_line(x, 4, x, bottom, "zero"),
+                  _text(x + shift, 13, f"≥ {threshold:g}", beside)]  # fmt: skip
+    parts.append(_text((left + WIDTH - right) / 2, bottom + 34, x_title, "middle"))
+    return _svg(parts, bottom + 42, title) + _legend(list(series))
+
+
+def _shares(bins: Mapping[int, int]) -> dict[int, float]:
+    total = sum(bins.values())
+    return {b: count / total for b, count in sorted(bins.items()) if count}
+
+
 @dataclass(frozen=True)
 class _Scale:
     """From values to units of the drawing."""

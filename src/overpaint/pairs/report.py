@@ -1,0 +1,163 @@
+"""`pairs.html`: what was accepted and what was rejected, and by which figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from overpaint.files import write_atomic
+from overpaint.pages.plots import Dot, dot_plot, histogram_plot
+from overpaint.pages.rendering import read_part, render
+from overpaint.pairs.choice import SCORES
+from overpaint.pairs.settings import PairsSettings
+from overpaint.pairs.summary import reason_in_words
+from overpaint.pairs.tallies import BINS, KEPT, Tally
+
+ROWS_A_SIDE = 24  # accepted and rejected rows on the page
+
+MEANING = {
+    "clip_original": "the picture before the edit and its caption",
+    "clip_edited": "the picture after the edit and its caption",
+    "clip_image": "the two pictures",
+    "clip_direction": "the change of the picture and the change of the caption",
+}
+SHORT = {
+    "clip_original": "before",
+    "clip_edited": "after",
+    "clip_image": "image",
+    "clip_direction": "direction",
+}
+
+
+def write_page(
+    path: Path, tally: Tally, summary: Mapping[str, Any], settings: PairsSettings
+) -> None:
+    """Write the page: one file without scripts or anything from elsewhere.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    from markupsafe import Markup
+
+    thresholds = settings.thresholds.model_dump()
+    accepted = [row for row in tally.shown if row["outcome"] == KEPT]
+    rejected = [row for row in tally.shown if row["outcome"] != KEPT]
+    page = render(
+        read_part("overpaint.pairs", "pairs.html.jinja"),
+        summary=summary,
+        facts=_facts(summary),
+        kinds_plot=Markup(_kinds_plot(tally)),
+        yield_plot=Markup(_yield_plot(tally, settings)),
+        by_scale=settings.method == "controlnet",
+        score_plots=[(name, Markup(plot)) for name, plot in _score_plots(tally, settings)],
+        meaning=MEANING,
+        short=SHORT,
+        thresholds=thresholds,
+        sides=[("Accepted", accepted[:ROWS_A_SIDE]), ("Rejected", rejected[:ROWS_A_SIDE])],
+        reasons=[
+            *((f"triplet: {why}", n) for why, n in summary["triplets"]["rejected"].items()),
+            *((f"triplet: {why}", n) for why, n in summary["outcomes"].items() if why != KEPT),
+            *(
+                (f"candidate: {reason_in_words(why, thresholds)}", n)
+                for why, n in summary["rejected"].items()
+            ),
+        ],
+    )
+    write_atomic(path, page.encode())
+
+
+def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the page begins with."""
+    speed, acceptance = summary["speed"], summary["acceptance"]
+    return [
+        ("triplets with a pair", f"{summary['rows_kept']} of {summary['rows']}"),
+        ("acceptance", "—" if acceptance is None else f"{100 * acceptance:.1f} %"),
+        ("pairs", str(summary["accepted"])),
+        ("candidates", str(summary["candidates"])),
+        ("pairs a second", "—" if speed is None else f"{speed['accepted_per_second']:.3g}"),
+        ("method", summary["method"]),
+        ("model", summary["model"]),
+        *([("ControlNet", summary["controlnet"])] if summary["controlnet"] else []),
+        ("CLIP", summary["clip"]),
+        ("set aside", str(summary["quarantined"]["rows"])),
+    ]
+
+
+def _kinds_plot(tally: Tally) -> str:
+    """Share of the triplets of each kind that have a pair, the best first."""
+    if not tally.kinds:
+        return ""
+    shares = {
+        kind: _share(counts["rows_kept"], counts["rows"]) for kind, counts in tally.kinds.items()
+    }
+    ordered = sorted(shares, key=lambda kind: -shares[kind].value)
+    return dot_plot(
+        {f"{kind} ({tally.kinds[kind]['rows']})": [shares[kind]] for kind in ordered},
+        ["triplets with a pair"],
+        title="Share of the triplets of each kind that have a pair, with 95 % intervals",
+        axis=(0.0, 1.0),
+        show=_percent,
+    )
+
+
+def _yield_plot(tally: Tally, settings: PairsSettings) -> str:
+    """Shares of the candidates that pass, and that are kept, by what steered them."""
+    if not tally.controls:
+        return ""
+    what = "conditioning scale" if settings.method == "controlnet" else "attention fraction"
+    rows: dict[str, Sequence[Dot | None]] = {
+        label: [
+            _share(tally.controls[label]["passed"], tally.controls[label]["candidates"]),
+            _share(tally.controls[label]["accepted"], tally.controls[label]["candidates"]),
+        ]
+        for label in sorted(tally.controls)
+    }
+    return dot_plot(
+        rows,
+        ["passes", "is kept"],
+        title=f"Share of the candidates that pass, and that are kept, by {what}",
+        show=_percent,
+    )
+
+
+def _score_plots(tally: Tally, settings: PairsSettings) -> list[tuple[str, str]]:
+    """The distribution of each score over accepted and rejected candidates."""
+    plots = []
+    for name in SCORES:
+        found = tally.histograms.get(name)
+        if not found:
+            continue
+        plots.append(
+            (
+                name,
+                histogram_plot(
+                    {side: _bins(found.get(side, {})) for side in ("accepted", "rejected")},
+                    first=-1.0,
+                    width=2 / BINS,
+                    title=f"Distribution of {name} over accepted and rejected candidates",
+                    x_title=name,
+                    threshold=getattr(settings.thresholds, name),
+                ),
+            )
+        )
+    return plots
+
+
+def _bins(counts: Mapping[str, int]) -> dict[int, int]:
+    return {int(place): count for place, count in counts.items()}
+
+
+def _share(part: int, whole: int) -> Dot:
+    """A share with its 95 % interval (Wilson's, which holds for few and for none)."""
+    if not whole:
+        return Dot(0.0)
+    z, share = 1.96, part / whole
+    middle = (share + z * z / (2 * whole)) / (1 + z * z / whole)
+    half = z * sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole)) / (1 + z * z / whole)
+    return Dot(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:g} %"

@@ -1,0 +1,138 @@
+"""Triplets → pairs.
+
+    DIR/data/train-00000-of-000NN.parquet    the pairs that are kept
+    DIR/tallies/train-00000-of-000NN.json    what became of the rows of that shard
+    DIR/run.json                             what the folder was made from
+    DIR/summary.json, pairs.html             written when all shards are there
+
+A row's key is a hash of its three texts; it decides the shard and, with the recipe's seed,
+everything random. So a killed run, started again, ends in the same shards, and so does one that
+other workers do.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from overpaint.engine import Engine, Job, Row, quarantined, run
+from overpaint.files import write_atomic
+from overpaint.pairs.inputs import read_rows
+from overpaint.pairs.making import open_stage
+from overpaint.pairs.parts import clip_name, fingerprints
+from overpaint.pairs.report import write_page
+from overpaint.pairs.settings import PairsSettings
+from overpaint.pairs.summary import summarise
+from overpaint.pairs.tallies import add
+from overpaint.records import binding
+from overpaint.rows import pair_features
+from overpaint.seeds import derive_seed
+from overpaint.shards import missing_shards, split, write_card
+
+SHOWN_ROWS = 96  # rows whose pictures are kept for the page, whatever becomes of them
+
+_SUMMARY = "summary.json"
+
+
+def make_pairs(
+    triplets: str | Path,
+    out: str | Path,
+    settings: PairsSettings,
+    engine: Engine | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Make pairs of every triplet of a source under `out`; returns the summary.
+
+    `triplets` is a folder of shards, a .jsonl, .csv or .parquet file, or a dataset id. The same
+    call resumes: shards that are there are not made again.
+
+    Raises:
+        UserError: the triplets cannot be read, a model is missing or does not fit, `out` was made
+            from something else, another process writes there, or the disk is full.
+    """
+    out = Path(out)
+    rows, reading = read_rows(triplets)
+    shards = split(rows, _key, settings.rows_per_shard)
+    job = Job(
+        out=out,
+        title="triplets",
+        shards=shards,
+        open_stage=partial(open_stage, settings, device, _shown(rows)),
+        features=pair_features(),
+        record=_record(rows, settings),
+    )
+    missing = missing_shards(out, len(shards))
+    began = time.perf_counter()
+    tallies = run(job, engine)
+    seconds = time.perf_counter() - began
+    tally = add(tallies)
+    summary = summarise(tally, settings, reading, quarantined(tallies))
+    made = add(tallies[index] for index in missing)
+    summary["speed"] = _speed(sum(made.rows.values()), made.accepted, seconds) or _earlier(out)
+    _write(out, summary, settings)
+    write_page(out / "pairs.html", tally, summary, settings)
+    return summary
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of a finished folder of pairs; None where there is none."""
+    path = folder / _SUMMARY
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def _key(row: Row) -> str:
+    return str(row["key"])
+
+
+def _shown(rows: Sequence[Row]) -> frozenset[str]:
+    """A sample of the rows, by their keys alone."""
+    drawn = sorted(map(_key, rows), key=lambda key: derive_seed(0, "shown", key))
+    return frozenset(drawn[:SHOWN_ROWS])
+
+
+def _record(rows: Sequence[Row], settings: PairsSettings) -> dict[str, Any]:
+    """What the folder is made from."""
+    keys = "\n".join(sorted(map(_key, rows)))
+    names = {"model", "controlnet", "clip"}
+    values = {name: value for name, value in binding(settings).items() if name not in names}
+    return {
+        "triplets": sha256(keys.encode()).hexdigest(),
+        "models": fingerprints(settings),
+        **values,
+    }
+
+
+def _speed(rows: int, accepted: int, seconds: float) -> dict[str, float] | None:
+    """What this run did, loading included; None where there was nothing to do."""
+    if not rows:
+        return None
+    return {
+        "rows": rows,
+        "seconds": round(seconds, 1),
+        "rows_per_second": round(rows / seconds, 4),
+        "accepted_per_second": round(accepted / seconds, 4),
+    }
+
+
+def _earlier(out: Path) -> dict[str, float] | None:
+    """The speed of the run that finished this folder."""
+    before = read_summary(out)
+    return None if before is None else before.get("speed")
+
+
+def _write(out: Path, summary: dict[str, Any], settings: PairsSettings) -> None:
+    text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(out / _SUMMARY, text.encode())
+    write_card(
+        out,
+        "Pairs",
+        f"{summary['accepted']} pairs of pictures with the instruction that leads from one to the "
+        f"other, drawn by `{settings.model}` with the method {settings.method} and chosen by CLIP "
+        f"scores (`{clip_name(settings)}`).\n\n"
+        "Written by `overpaint pairs`; see `summary.json` and `pairs.html`.",
+    )

@@ -1,0 +1,99 @@
+"""What a run of this stage came to: `summary.json`, and a table of it for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from overpaint.pairs.choice import SCORES
+from overpaint.pairs.parts import clip_name, controlnet_name
+from overpaint.pairs.settings import PairsSettings
+from overpaint.pairs.tallies import KEPT, Tally
+from overpaint.tally import Tally as Reading
+
+_EXAMPLES = 20  # rows set aside that the summary names
+
+
+def summarise(
+    tally: Tally,
+    settings: PairsSettings,
+    reading: Reading,
+    quarantined: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The summary as JSON.
+
+    `accepted` counts pairs, `rows_kept` the triplets that have one or more; `acceptance` is the
+    latter's share. `rejected` counts candidates by the scores that are too low, each for every one
+    of them.
+    """
+    rows = sum(tally.rows.values())
+    kept = tally.rows.get(KEPT, 0)
+    return {
+        "accepted": tally.accepted,
+        "rows": rows,
+        "rows_kept": kept,
+        "acceptance": round(kept / rows, 4) if rows else None,
+        "candidates": tally.candidates,
+        "outcomes": _ordered(tally.rows),
+        "rejected": _ordered(tally.rejected),
+        "kinds": {
+            kind: {**counts, "acceptance": round(counts["rows_kept"] / counts["rows"], 4)}
+            for kind, counts in sorted(tally.kinds.items())
+        },
+        "yield": {label: tally.controls[label] for label in sorted(tally.controls)},
+        "triplets": reading.to_dict(),
+        "quarantined": {"rows": len(quarantined), "examples": list(quarantined[:_EXAMPLES])},
+        "method": settings.method,
+        "model": settings.model,
+        "controlnet": controlnet_name(settings),
+        "clip": clip_name(settings),
+        "thresholds": settings.thresholds.model_dump(),
+        "seed": settings.seed,
+    }
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """The summary for a terminal."""
+    speed, triplets = summary["speed"], summary["triplets"]
+    lines = [
+        f"triplets   {triplets['kept']} of {triplets['seen']} used",
+        f"pairs      {summary['accepted']} of {summary['rows_kept']} triplets "
+        f"({_percent(summary['acceptance'])} of {summary['rows']}), "
+        f"from {summary['candidates']} candidates",
+    ]
+    if speed is not None:
+        lines.append(
+            f"speed      {speed['accepted_per_second']:.3g} pairs a second "
+            f"({speed['rows']} triplets in {speed['seconds']:g} s)"
+        )
+    lines += [
+        f"kind       {kind:<12} {counts['rows_kept']} of {counts['rows']} "
+        f"({_percent(counts['acceptance'])})"
+        for kind, counts in summary["kinds"].items()
+    ]
+    lines += [f"rejected   {n:>6} triplets: {why}" for why, n in triplets["rejected"].items()]
+    lines += [
+        f"without    {n:>6} triplets: {why}"
+        for why, n in summary["outcomes"].items()
+        if why != KEPT
+    ]
+    lines += [
+        f"rejected   {n:>6} candidates: {reason_in_words(why, summary['thresholds'])}"
+        for why, n in summary["rejected"].items()
+    ]
+    aside = summary["quarantined"]["rows"]
+    return "\n".join([*lines, *([f"set aside  {aside:>6} triplets that failed"] if aside else [])])
+
+
+def reason_in_words(why: str, thresholds: Mapping[str, float | None]) -> str:
+    """A reason of a candidate's, with the threshold where it is a score."""
+    return f"{why} below {thresholds[why]:g}" if why in SCORES else why
+
+
+def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    """The commonest first."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{100 * share:.1f} %"

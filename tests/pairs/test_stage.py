@@ -1,0 +1,193 @@
+"""The stage from triplets to pairs, in a world of colours."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colours import COLOURS, TRIPLETS, open_colours
+
+from overpaint.engine import Engine
+from overpaint.errors import UserError
+from overpaint.files import content_hash
+from overpaint.pairs import stage
+from overpaint.pairs.settings import PairsSettings, Thresholds
+from overpaint.pairs.stage import make_pairs
+from overpaint.rows import PAIR_COLUMNS
+from overpaint.shards import read_pairs
+
+pytestmark = pytest.mark.usefixtures("colours")
+
+# In the world of colours a scale of 0.45 keeps enough of the source for the images to be alike.
+SETTINGS = PairsSettings(
+    controlnet_conditioning_scales=(0.1, 0.3, 0.45), rows_per_shard=6, batch_size=4
+)
+COUPLES = PairsSettings(method="prompt-to-prompt", candidates=12, rows_per_shard=6, batch_size=4)
+
+
+def made(folder: Path) -> dict[str, bytes]:
+    """The files that a rerun must not change by a byte."""
+    paths = [*folder.glob("data/*"), *folder.glob("tallies/*"), folder / "run.json"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(paths)}
+
+
+def test_the_best_candidate_that_passes_is_written(triplets: Path, tmp_path: Path) -> None:
+    summary = make_pairs(triplets, tmp_path / "out", SETTINGS)
+    pairs = read_pairs(tmp_path / "out")
+    assert summary["accepted"] == summary["rows_kept"] == len(pairs) == len(TRIPLETS)
+    assert summary["candidates"] == 3 * len(TRIPLETS)
+    assert set(pairs["conditioning_scale"]) == {0.45}
+    assert summary["yield"]["0.1"] == {"candidates": 24, "passed": 0, "accepted": 0}
+    assert summary["yield"]["0.45"] == {"candidates": 24, "passed": 24, "accepted": 24}
+    assert summary["rejected"]["clip_image"] == 48
+    row = pairs[0]
+    colour = COLOURS[row["edited_prompt"].split()[1]]
+    assert np.argmax(np.asarray(row["edited_image"]).mean((0, 1))) == np.argmax(colour)
+    assert (row["method"], row["model"], row["guidance_scale"]) == ("controlnet", "nano", 7.5)
+    assert row["clip_image"] >= 0.65
+
+
+def test_columns_are_those_of_the_training_example_of_diffusers(
+    triplets: Path, tmp_path: Path
+) -> None:
+    """`train_instruct_pix2pix.py` reads original_image, edit_prompt and edited_image."""
+    from datasets import load_dataset
+    from PIL import Image
+
+    make_pairs(triplets, tmp_path / "out", SETTINGS)
+    data = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert tuple(data.column_names) == PAIR_COLUMNS
+    row = data[0]
+    assert isinstance(row["original_image"], Image.Image)
+    assert isinstance(row["edited_image"], Image.Image)
+    assert row["edit_prompt"] in {triplet["edit_prompt"] for triplet in TRIPLETS}
+
+
+def test_both_pictures_of_a_couple_are_its_own(triplets: Path, tmp_path: Path) -> None:
+    summary = make_pairs(triplets, tmp_path / "out", COUPLES)
+    pairs = read_pairs(tmp_path / "out")
+    assert 0 < len(pairs) <= 4 * len(TRIPLETS)
+    assert summary["accepted"] == len(pairs)
+    assert summary["rejected"]["passes, but better ones are kept"] > 0
+    assert all(0 <= share <= 1 for share in pairs["attention_fraction"])
+    by_row: dict[str, list[float]] = {}
+    for key, score in zip(pairs["edit_prompt"], pairs["clip_direction"], strict=True):
+        by_row.setdefault(key, []).append(score)
+    assert all(row == sorted(row, reverse=True) for row in by_row.values() if len(row) <= 4)
+
+
+def test_the_bytes_depend_on_the_rows_alone(triplets: Path, tmp_path: Path) -> None:
+    make_pairs(triplets, tmp_path / "one", SETTINGS)
+    turned = tmp_path / "turned.jsonl"
+    turned.write_text("".join(json.dumps(row) + "\n" for row in reversed(TRIPLETS)))
+    make_pairs(turned, tmp_path / "two", SETTINGS.model_copy(update={"batch_size": 1}))
+    assert made(tmp_path / "one") == made(tmp_path / "two")
+    make_pairs(triplets, tmp_path / "three", SETTINGS.model_copy(update={"seed": 1}))
+    assert made(tmp_path / "one") != made(tmp_path / "three")
+
+
+def test_a_rerun_does_what_is_missing_and_nothing_else(
+    triplets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    first = make_pairs(triplets, out, SETTINGS)
+    before, whole = made(out), content_hash(out)
+    next((out / "data").glob("train-00001-*")).unlink()
+    (out / "summary.json").unlink()
+    again = make_pairs(triplets, out, SETTINGS)
+    assert made(out) == before
+    assert {**again, "speed": None} == {**first, "speed": None}
+    assert again["speed"]["rows"] < first["speed"]["rows"]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a finished run loads no model")
+
+    shutil.rmtree(out)
+    make_pairs(triplets, out, SETTINGS)
+    whole = content_hash(out)
+    monkeypatch.setattr(stage, "open_stage", refuse)
+    make_pairs(triplets, out, SETTINGS)
+    assert content_hash(out) == whole
+
+
+def test_of_a_source_unlike_its_caption_no_candidate_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"original_prompt": "a red car", "edit_prompt": "paint it", "edited_prompt": "a blue car"},
+        {"original_prompt": "a pale car", "edit_prompt": "paint it", "edited_prompt": "a red car"},
+    ]
+    source = tmp_path / "some.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stages = []
+
+    def remember(*arguments: object) -> object:
+        stages.append(open_colours(*arguments))  # type: ignore[arg-type]
+        # A picture of another colour than its caption says.
+        draw = stages[-1].sources.draw_sources
+        monkeypatch.setattr(
+            stages[-1].sources,
+            "draw_sources",
+            lambda requests: [
+                np.zeros_like(p) + np.uint8([0, 0, 9]) if "pale" in r.original_prompt else p
+                for r, p in zip(requests, draw(requests), strict=True)
+            ],
+        )
+        return stages[-1]
+
+    monkeypatch.setattr(stage, "open_stage", remember)
+    thresholds = Thresholds(clip_original=0.9, clip_image=None)
+    summary = make_pairs(
+        source, tmp_path / "out", SETTINGS.model_copy(update={"thresholds": thresholds})
+    )
+    assert [request.original_prompt for request in stages[0].sources.asked] == ["a red car"]
+    assert summary["outcomes"] == {"kept": 1, "the source is unlike its caption": 1}
+    assert summary["candidates"] == 3
+
+
+def test_a_row_that_fails_is_set_aside_with_its_reason(
+    triplets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_broken(*arguments: object) -> object:
+        opened = open_colours(*arguments)  # type: ignore[arg-type]
+        draw = opened.sources.draw_candidates
+
+        def fail(requests: list, sources: list) -> object:
+            if any(request.original_prompt == "a red bird" for request in requests):
+                raise RuntimeError("no red birds")
+            return draw(requests, sources)
+
+        monkeypatch.setattr(opened.sources, "draw_candidates", fail)
+        return opened
+
+    monkeypatch.setattr(stage, "open_stage", open_broken)
+    summary = make_pairs(triplets, tmp_path / "out", SETTINGS)
+    assert summary["quarantined"]["rows"] == 2
+    assert "no red birds" in summary["quarantined"]["examples"][0]["reason"]
+    assert summary["accepted"] == len(TRIPLETS) - 2
+
+
+def test_another_recipe_is_refused_in_the_same_folder(triplets: Path, tmp_path: Path) -> None:
+    make_pairs(triplets, tmp_path / "out", SETTINGS)
+    other = SETTINGS.model_copy(update={"guidance_scale": (5.0, 5.0)})
+    with pytest.raises(UserError, match="guidance_scale was"):
+        make_pairs(triplets, tmp_path / "out", other, Engine())
+
+
+def test_the_page_shows_both_sides(triplets: Path, tmp_path: Path) -> None:
+    strict = Thresholds(clip_image=0.65, clip_direction=0.15, clip_edited=0.72)
+    make_pairs(triplets, tmp_path / "out", SETTINGS.model_copy(update={"thresholds": strict}))
+    page = (tmp_path / "out" / "pairs.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    for words in (
+        "Acceptance by kind",
+        "conditioning scale",
+        "Accepted",
+        "Rejected",
+        "clip_image below 0.65",
+    ):
+        assert words in page
