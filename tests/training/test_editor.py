@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 
 from overpaint.cli import main
-from overpaint.diffusion.guidance import Scales
 from overpaint.errors import UserError
 from overpaint.shards import read_pairs
 from overpaint.training.base import load_base
@@ -21,7 +20,6 @@ from overpaint.training.latents import precompute
 from overpaint.training.log import read_log
 from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
-from overpaint.training.validation import sample
 from tiny import LATENT_CHANNELS
 
 CPU = torch.device("cpu")
@@ -124,39 +122,6 @@ def test_gradient_checkpointing_changes_no_result(
         saved.append(load_base(out, s, CPU).unet)
     for a, b in zip(saved[0].parameters(), saved[1].parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
-
-
-@torch.no_grad()
-def test_validation_samples_as_editing_does(editing_base: Path) -> None:
-    """The stages share the guidance and nothing else, so their two loops are compared here."""
-    from overpaint.editing.sampling import denoise
-
-    base = load_base(editing_base, settings(), CPU)
-    noise, source = torch.randn(2, 2, LATENT_CHANNELS, 8, 8)
-    text, null = torch.randn(2, 32, 32), torch.randn(1, 32, 32)
-    results = []
-    for run in (sample, denoise):
-        scheduler = type(base.scheduler).from_config(base.scheduler.config)
-        scheduler.set_timesteps(4)
-        scales = Scales(3.0, 1.5)
-        if run is sample:
-            results.append(sample(base.unet, scheduler, source, text, null, noise, scales))
-        else:
-            generators = [torch.Generator() for _ in noise]
-            results.append(
-                denoise(
-                    base.unet,
-                    scheduler,
-                    scheduler.timesteps,
-                    noise,
-                    source,
-                    text,
-                    null,
-                    [scales] * 2,
-                    generators,
-                )
-            )
-    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-4)
 
 
 def test_a_few_rows_are_held_out_of_training() -> None:

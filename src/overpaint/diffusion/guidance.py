@@ -96,6 +96,15 @@ def plan_branches(scales: Sequence[Scales], device: torch.device | str = "cpu") 
     return BranchPlan(len(scales), tuple(parts), torch.cat([part.samples for part in parts]))
 
 
+def plan_text(guidance: Sequence[float], device: torch.device | str = "cpu") -> BranchPlan:
+    """Lay out plain classifier-free guidance, `guidance[i]` being the scale s of sample i.
+
+    e~(z, c) = e(z, 0) + s (e(z, c) - e(z, 0)) (arXiv:2207.12598, eq. 6) is equation 3 with
+    s_I = s_T = s: picture and text are then one conditioning, and the branch between is not asked.
+    """
+    return plan_branches([Scales(scale, scale) for scale in guidance], device)
+
+
 def guide(predictions: Tensor, plan: BranchPlan) -> Tensor:
     """Equation 3 for a batch: the weighted sum of each sample's branches.
 

@@ -14,13 +14,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from overpaint.diffusion.guidance import Scales
-from overpaint.editing.encoding import decode_latents, encode_pictures, encode_texts, shorten
-from overpaint.editing.sampling import BeforeStep, denoise, draw_noise, seeded_generators
+from overpaint.diffusion.guidance import Scales, plan_branches
+from overpaint.diffusion.prediction import edit_prediction
+from overpaint.diffusion.sampling import BeforeStep, denoise, draw_noise, seeded_generators
 from overpaint.editing.sizes import check_resolution, working_size
 from overpaint.errors import UserError
 from overpaint.images import load_image
 from overpaint.models import EditingModel, load_editing_model
+from overpaint.models.encoding import decode_latents, encode_pictures, encode_texts, shorten
 
 if TYPE_CHECKING:
     from overpaint.images import ImageSource
@@ -325,19 +326,15 @@ class Editor:
         noise = draw_noise(image_latents.shape[1:], generators, model.device, model.dtype)
         scheduler = type(model.scheduler).from_config(model.scheduler.config)
         scheduler.set_timesteps(steps)
-        edited = denoise(
+        predict = edit_prediction(
             model.unet,
-            scheduler,
-            scheduler.timesteps,
-            noise,
+            plan_branches([job.scales for job in jobs], model.device),
             image_latents,
             torch.stack([texts[job.instruction] for job in jobs]),
             texts[""][None],
-            [job.scales for job in jobs],
-            generators,
-            before_step,
         )
-        return decode_latents(model, edited)
+        edited = denoise(predict, scheduler, noise, generators, before_step)
+        return [Image.fromarray(pixels) for pixels in decode_latents(model, edited)]
 
     def _check_steps(self, steps: int) -> None:
         most = int(self.model.scheduler.config.num_train_timesteps)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
-from overpaint.diffusion.guidance import Scales, guide, plan_branches
+from overpaint.diffusion.guidance import Scales, plan_branches
+from overpaint.diffusion.prediction import edit_prediction
+from overpaint.diffusion.sampling import denoise, draw_noise, seeded_generators
 from overpaint.images import save_image
 from overpaint.models import EditingModel
 from overpaint.seeds import derive_seed
@@ -65,43 +66,18 @@ class ValidationSheets:
         source = encode_mode(base.vae, original)
         text = encode_texts(base.tokenizer, base.text_encoder, instructions)
         null_text = encode_texts(base.tokenizer, base.text_encoder, [""])
-        generator = torch.Generator().manual_seed(derive_seed(settings.seed, "validation"))
-        noise = torch.randn(source.shape, generator=generator).to(source.device)
+        seeds = [derive_seed(settings.seed, "validation", i) for i in range(len(source))]
+        generators = seeded_generators(seeds)
+        noise = draw_noise(source.shape[1:], generators, source.device, source.dtype)
         scheduler = type(base.scheduler).from_config(base.scheduler.config)
-        scheduler.set_timesteps(settings.num_inference_steps, device=source.device)
+        scheduler.set_timesteps(settings.num_inference_steps)
         scales = Scales(settings.guidance_scale, settings.image_guidance_scale)
-        latents = sample(unet, scheduler, source, text, null_text, noise, scales)
+        plan = plan_branches([scales] * len(source), source.device)
+        predict = edit_prediction(unet, plan, source, text, null_text)
+        latents = denoise(predict, scheduler, noise, generators)
         decoded = base.vae.decode(latents / base.vae.config.scaling_factor).sample
         pixels: np.ndarray = decoded.float().clamp(-1, 1).cpu().numpy()
         return pixels
-
-
-@torch.no_grad()
-def sample(
-    unet: nn.Module,
-    scheduler: Any,
-    source: Tensor,
-    text: Tensor,
-    null_text: Tensor,
-    noise: Tensor,
-    scales: Scales,
-) -> Tensor:
-    """Scaled latents (B, C, h, w) of the edit, by equation 3 of arXiv:2211.09800.
-
-    `source` (B, C, h, w) unscaled, `text` (B, L, D), `null_text` (1, L, D); `scheduler` has
-    its timesteps set.
-    """
-    plan = plan_branches([scales] * len(source), source.device)
-    no_image, no_text = torch.zeros_like(source), null_text.expand_as(text)
-    image = torch.cat([source if part.branch.image else no_image for part in plan])
-    context = torch.cat([text if part.branch.text else no_text for part in plan])
-    torch.manual_seed(0)  # ancestral schedulers draw from the global stream
-    latents = noise * scheduler.init_noise_sigma
-    for timestep in scheduler.timesteps:
-        scaled = scheduler.scale_model_input(latents, timestep).repeat(len(plan), 1, 1, 1)
-        prediction = unet(torch.cat([scaled, image], 1), timestep, context, return_dict=False)[0]
-        latents = scheduler.step(guide(prediction, plan), timestep, latents, return_dict=False)[0]
-    return latents
 
 
 def _picture(pixels: np.ndarray) -> Image.Image:

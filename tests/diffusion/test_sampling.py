@@ -11,8 +11,9 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from overpaint.diffusion.guidance import Scales
-from overpaint.editing.sampling import denoise, draw_noise, seeded_generators
+from overpaint.diffusion.guidance import Scales, plan_branches, plan_text
+from overpaint.diffusion.prediction import edit_prediction, text_prediction
+from overpaint.diffusion.sampling import denoise, draw_noise, seeded_generators
 from tiny import DDIM
 
 CPU = torch.device("cpu")
@@ -46,18 +47,8 @@ def run(scheduler, inputs, seeds, scales, unet=None, steps=5, before_step=None):
     generators = seeded_generators(seeds)
     noise = draw_noise(SHAPE, generators, CPU, torch.float32)
     scheduler.set_timesteps(steps)
-    return denoise(
-        unet or FakeUNet(),
-        scheduler,
-        scheduler.timesteps,
-        noise,
-        picture,
-        text,
-        null,
-        scales,
-        generators,
-        before_step,
-    )
+    predict = edit_prediction(unet or FakeUNet(), plan_branches(scales), picture, text, null)
+    return denoise(predict, scheduler, noise, generators, before_step)
 
 
 def test_ddim_equals_its_equations(inputs):
@@ -119,3 +110,40 @@ def test_the_hook_comes_before_each_model_call_and_can_stop_it(inputs):
     with pytest.raises(KeyboardInterrupt):
         run(DDIMScheduler(**DDIM), inputs, [0], [Scales(3.0, 1.4)], unet, before_step=hook)
     assert calls == [(i, 5, i, (1, *SHAPE)) for i in range(4)]
+
+
+class FakeDrawer(FakeUNet):
+    """The same for a U-Net that sees no picture."""
+
+    def __call__(self, sample, timestep, text, return_dict, bias=0.0):
+        both = torch.cat([sample, torch.zeros_like(sample)], 1)
+        return (super().__call__(both, timestep, text, return_dict)[0] + bias,)
+
+
+def test_plain_guidance_is_its_equation(inputs):
+    """arXiv:2207.12598, eq. 6, each sample with its own scale; a scale of 1 asks no second time."""
+    _, text, null = inputs
+    unet, time = FakeDrawer(), torch.tensor(500)
+    latents = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(3))
+    guided = text_prediction(unet, plan_text([7.5, 1.0, 0.0]), text, null)(latents, time)
+    assert unet.rows == [4]
+    for i, scale in enumerate((7.5, 1.0, 0.0)):
+        one = latents[i : i + 1]
+        none = unet(one, time, null, False)[0]
+        expected = none + scale * (unet(one, time, text[i : i + 1], False)[0] - none)
+        torch.testing.assert_close(guided[i : i + 1], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_control_sees_every_row_and_adds_to_the_call(inputs):
+    _, text, null = inputs
+    seen = []
+
+    def control(rows, timestep, context):
+        seen.append((tuple(rows.shape), int(timestep), tuple(context.shape)))
+        return {"bias": 1.0}
+
+    plan, latents, time = plan_text([2.0] * 3), torch.randn(3, *SHAPE), torch.tensor(9)
+    plain = text_prediction(FakeDrawer(), plan, text, null)(latents, time)
+    controlled = text_prediction(FakeDrawer(), plan, text, null, control)(latents, time)
+    torch.testing.assert_close(controlled, plain + 1.0)
+    assert seen == [((6, *SHAPE), 9, (6, 5, 8))]

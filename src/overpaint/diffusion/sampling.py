@@ -1,4 +1,4 @@
-"""The sampling loop: noise in, edited latents out.
+"""The sampling loop: noise in, latents out.
 
 Plain functions over explicit tensors. What a step needs is laid out before the first one
 (timesteps, branches, contexts), so the loop never waits for the device. Each picture draws
@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from overpaint.diffusion.guidance import BranchRows, Scales, guide, plan_branches
-
-if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
+from overpaint.diffusion.prediction import Predict
 
 BeforeStep = Callable[[int, int, Tensor], None]
 """Called with (step, number of steps, latents) before the model is; an error raised stops it."""
@@ -41,39 +38,26 @@ def draw_noise(
 
 @torch.inference_mode()
 def denoise(
-    # the model and its schedule
-    unet: UNet2DConditionModel,
+    predict: Predict,
     scheduler: Any,
-    timesteps: Tensor,
-    # what is edited, and how
     noise: Tensor,
-    image_latents: Tensor,
-    text: Tensor,
-    null_text: Tensor,
-    scales: Sequence[Scales],
-    # randomness of schedulers that add noise on the way, and a hook
     generators: Sequence[torch.Generator],
     before_step: BeforeStep | None = None,
 ) -> Tensor:
-    """Follow the scheduler from noise to edited latents under equation 3 of arXiv:2211.09800.
+    """Follow the scheduler from noise to latents, asking `predict` at each of its timesteps.
 
     Args:
-        unet: predicts from 2C channels, the noisy latents first, then those of the picture.
-        scheduler: a diffusers scheduler on which `set_timesteps` was called; used up here.
-        timesteps: `scheduler.timesteps`, on the CPU.
+        predict: the guided model, see `diffusion.prediction`.
+        scheduler: a diffusers scheduler on which `set_timesteps` was called, its timesteps on
+            the CPU; used up here.
         noise: (B, C, h, w), standard normal.
-        image_latents: (B, C, h, w), the mode of the encoder, unscaled.
-        text, null_text: (B, L, D) for the instructions, (1, L, D) for the empty one.
-        scales: B pairs (s_T, s_I).
-        generators: B random streams, already used for `noise`.
+        generators: B random streams, already used for `noise`; some schedulers draw more.
         before_step: see `BeforeStep`.
 
     Returns:
         (B, C, h, w) latents, scaled as the U-Net sees them.
     """
-    plan = plan_branches(scales, noise.device)
-    condition = torch.cat([_image_of(part, image_latents) for part in plan])
-    context = torch.cat([_text_of(part, text, null_text) for part in plan])
+    timesteps = scheduler.timesteps
     clock = timesteps.to(noise.device)
     step_options = _step_options(scheduler, generators)
 
@@ -82,22 +66,9 @@ def denoise(
         if before_step is not None:
             before_step(i, len(timesteps), latents)
         scaled = scheduler.scale_model_input(latents, timestep)
-        model_input = torch.cat([scaled[plan.samples], condition], dim=1)
-        prediction = unet(model_input, clock[i], context, return_dict=False)[0]
-        guided = guide(prediction, plan)
+        guided = predict(scaled, clock[i])
         latents = scheduler.step(guided, timestep, latents, return_dict=False, **step_options)[0]
     return latents
-
-
-def _image_of(part: BranchRows, image_latents: Tensor) -> Tensor:
-    """A branch's picture: the source's latents, or zeros."""
-    latents = image_latents[part.samples]
-    return latents if part.branch.image else torch.zeros_like(latents)
-
-
-def _text_of(part: BranchRows, text: Tensor, null_text: Tensor) -> Tensor:
-    """A branch's text: the instructions, or the empty one."""
-    return text[part.samples] if part.branch.text else null_text.expand(len(part.samples), -1, -1)
 
 
 def _step_options(scheduler: Any, generators: Sequence[torch.Generator]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from overpaint.errors import UserError
-from overpaint.models import EditingModel
+from overpaint.models.components import Components
 
 
 def to_pixels(images: Sequence[Image.Image]) -> Tensor:
@@ -19,15 +19,15 @@ def to_pixels(images: Sequence[Image.Image]) -> Tensor:
     return torch.from_numpy(array / 255.0).permute(0, 3, 1, 2) * 2.0 - 1.0
 
 
-def to_pictures(pixels: Tensor) -> list[Image.Image]:
-    """(B, 3, H, W) in [-1, 1] (clipped) to RGB pictures."""
+def to_bytes(pixels: Tensor) -> np.ndarray:
+    """(B, 3, H, W) in [-1, 1] (clipped) to uint8 (B, H, W, 3)."""
     unit = (pixels.float() * 0.5 + 0.5).clamp(0.0, 1.0)
-    array = (unit * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return [Image.fromarray(picture) for picture in array]
+    array: np.ndarray = (unit * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return array
 
 
 @torch.inference_mode()
-def encode_pictures(model: EditingModel, images: Sequence[Image.Image]) -> Tensor:
+def encode_pictures(model: Components, images: Sequence[Image.Image]) -> Tensor:
     """The latents that condition an edit, (B, C, h, w): the encoder's mode, unscaled."""
     pixels = to_pixels(images).to(model.device, model.vae.dtype)
     latents: Tensor = model.vae.encode(pixels).latent_dist.mode()
@@ -35,8 +35,8 @@ def encode_pictures(model: EditingModel, images: Sequence[Image.Image]) -> Tenso
 
 
 @torch.inference_mode()
-def decode_latents(model: EditingModel, latents: Tensor) -> list[Image.Image]:
-    """The pictures of scaled latents (B, C, h, w).
+def decode_latents(model: Components, latents: Tensor) -> np.ndarray:
+    """The pictures of scaled latents (B, C, h, w): uint8 (B, H, W, 3).
 
     Raises:
         UserError: the model's output is not a number, as half precision can make it.
@@ -45,7 +45,7 @@ def decode_latents(model: EditingModel, latents: Tensor) -> list[Image.Image]:
     pixels = model.vae.decode(latents, return_dict=False)[0]
     if not bool(torch.isfinite(pixels).all()):
         raise UserError(not_a_number(model.dtype))
-    return to_pictures(pixels)
+    return to_bytes(pixels)
 
 
 def not_a_number(dtype: torch.dtype) -> str:
@@ -61,7 +61,7 @@ def not_a_number(dtype: torch.dtype) -> str:
 
 @torch.inference_mode()
 def encode_texts(
-    model: EditingModel, texts: Sequence[str], note: Callable[[str], None]
+    model: Components, texts: Sequence[str], note: Callable[[str], None]
 ) -> dict[str, Tensor]:
     """The text tower's last hidden states, (L, D) for each different text.
 
