@@ -161,7 +161,7 @@ def write_sheet(
     for index, (case, picture) in enumerate(zip(cases[:SHOWN], pictures, strict=False)):
         found = [f"{name}: {wrong_facts(verdicts[name][index])}" for name in JUDGES]
         cells.append(Cell(Image.fromarray(picture), case.right.caption, " · ".join(found)))
-    sheet = contact_sheet(cells, 8, title=title, side=128)
+    sheet = contact_sheet(cells, 8, title=title, side=192)
     write_atomic(path, lambda aside: sheet.save(aside))
 
 

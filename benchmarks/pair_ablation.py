@@ -12,9 +12,10 @@ editing U-Net from the same parent for the same steps:
     independent                   two samples without control; of five the best that passes
 
 Printed are target retrieval@1 and the PSNR of untouched pixels with bootstrap 95 % intervals, and
-the number of pairs, which the filter makes smaller. OUT/report/report.html compares the arms case
-by case. Killed and started again with the same words, it goes on where it was: OUT/pairs/ARM,
-OUT/models/ARM. `--set pairs.KEY=VALUE` and `--set train.KEY=VALUE` hold for all arms.
+the number of pairs, which the filter makes smaller; `--most` cuts all arms to one number.
+OUT/report/report.html compares the arms case by case. Killed and started again with the same words,
+it goes on where it was: OUT/pairs/ARM, OUT/models/ARM. `--set pairs.KEY=VALUE` and
+`--set train.KEY=VALUE` hold for all arms.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 
 from overpaint.cli import main as overpaint
 from overpaint.errors import UserError
-from overpaint.evaluation.cases import scene_cases
+from overpaint.evaluation.cases import scene_cases, undecoded
 from overpaint.evaluation.evaluate import Judges, evaluate
 from overpaint.evaluation.intervals import Estimate
 from overpaint.evaluation.report import Report
@@ -34,8 +35,9 @@ from overpaint.evaluation.runs import SamplingSettings
 from overpaint.pairs.settings import PairsSettings
 from overpaint.pairs.stage import make_pairs
 from overpaint.recipe import read_recipe
+from overpaint.rows import pair_features
 from overpaint.scenes.examples import SPLITS
-from overpaint.shards import read_pairs
+from overpaint.shards import missing_shards, read_pairs, write_shard
 from overpaint.training.editor import train_editor
 from overpaint.training.settings import TrainSettings
 
@@ -53,6 +55,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "independent": (
         "pairs.controlnet_conditioning_scales=[0]",
         f"pairs.seeds_per_scale={CANDIDATES}",
+        "pairs.shared_noise=false",
     ),
 }
 METRICS = ("retrieval", "untouched_psnr")
@@ -66,6 +69,7 @@ def main() -> None:
     parser.add_argument("--clip", default="nano")
     parser.add_argument("--arm", choices=ARMS, action="append", help="default: all")
     parser.add_argument("--rows", type=int, default=1200, help="triplets")
+    parser.add_argument("--most", type=int, help="pairs of an arm at most; default: all it has")
     parser.add_argument("--steps", type=int, default=600, help="of training, in each arm")
     parser.add_argument("--scenes", type=int, default=208, help="cases of the evaluation")
     parser.add_argument("--split", choices=SPLITS, default="train", help="of the evaluation")
@@ -79,21 +83,25 @@ def main() -> None:
     ):
         sys.exit(1)
     arms = options.arm or list(ARMS)
+    suffix = f"-{options.most}" if options.most else ""
+    models: Path = options.output / f"models{suffix}"
     counts = {}
     for arm in arms:
+        print(f"{arm}:", file=sys.stderr)
         pairs = options.output / "pairs" / arm
         if arm != "exact":
             make_pairs(exact, pairs, pair_settings(arm, options))
         counts[arm] = count_pairs(pairs)
+        if options.most and counts[arm] > options.most:
+            pairs = cut(pairs, options.output / f"pairs{suffix}" / arm, options.most)
+            counts[arm] = options.most
         if counts[arm]:
-            train = train_settings(options)
-            train_editor(pairs, options.parent, options.output / "models" / arm, train)
-    trained = [arm for arm in arms if counts[arm]]
+            train_editor(pairs, options.parent, models / arm, train_settings(options))
     report = evaluate(
-        [str(options.output / "models" / arm) for arm in trained],
+        [str(models / arm) for arm in arms if counts[arm]],
         scene_cases(options.scenes, options.seed, options.split),
         SamplingSettings(seed=options.seed),
-        options.output / "report",
+        options.output / f"report{suffix}",
         judges=Judges(clip=options.clip),
     )
     print_table(report, arms, counts)
@@ -126,6 +134,14 @@ def count_pairs(folder: Path) -> int:
     except UserError as error:
         print(f"{folder.name} is left out: {error}", file=sys.stderr)
         return 0
+
+
+def cut(pairs: Path, out: Path, count: int) -> Path:
+    """The first pairs of a folder, whose order is that of their keys and so as good as random."""
+    rows = undecoded(read_pairs(pairs)).select(range(count))
+    if missing_shards(out, 1):
+        write_shard(out, 0, 1, rows.to_list(), pair_features())
+    return out
 
 
 def print_table(report: Report, arms: Sequence[str], counts: dict[str, int]) -> None:

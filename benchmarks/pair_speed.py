@@ -141,9 +141,7 @@ class Ours:
         self.steer = ControlNetMethod(model, settings.model_copy(update={"scheduler": "pndm"}))
         self.clip, self.settings = clip, settings
 
-    def rows(
-        self, requests: Sequence[Request]
-    ) -> tuple[list[int | None], list[list[np.ndarray]]]:
+    def rows(self, requests: Sequence[Request]) -> tuple[list[int | None], list[list[np.ndarray]]]:
         """What is kept of each row, and all its pictures."""
         sources = self.draw.draw_sources(requests)
         candidates = self.steer.draw_candidates(requests, sources)
