@@ -138,9 +138,9 @@ def tiny_controlnet(*, seed: int = 0, **changes: object):  # type: ignore[no-unt
         torch.manual_seed(seed)
         controlnet = ControlNetModel(**{**shape, **changes})
         with torch.no_grad():
-            for weight in controlnet.parameters():
+            for name, weight in controlnet.named_parameters():
                 if not weight.any():
-                    weight.normal_(std=0.1)
+                    weight.normal_(std=3.0 if "cond_embedding" in name else 0.1)
     return controlnet.eval()
 
 
@@ -177,3 +177,17 @@ def build_tiny_pipeline(
     }
     (directory / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     return directory
+
+
+def tiny_text_to_image(directory: Path, prediction: str = "v_prediction"):  # type: ignore[no-untyped-def]
+    """A tiny model that draws, loaded with its ControlNet; its noise schedule asks `prediction`."""
+    from diffusers import DDIMScheduler
+
+    from overpaint.models import load_text_to_image
+
+    build_tiny_pipeline(directory, in_channels=LATENT_CHANNELS)
+    DDIMScheduler(**{**DDIM, "prediction_type": prediction}).save_pretrained(
+        directory / "scheduler"
+    )
+    tiny_controlnet().save_pretrained(directory / "controlnet")
+    return load_text_to_image(directory, directory, device="cpu")

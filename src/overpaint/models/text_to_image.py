@@ -146,6 +146,9 @@ def _refuse_misfit(model: Components, controlnet: ControlNetModel, name: str) ->
     # The hint is halved between the widths of its encoder until it is as small as the latents.
     factor = 2 ** (len(theirs["conditioning_embedding_out_channels"]) - 1)
     shapes["pixels per latent"] = (factor, model.vae_factor)
+    # Hints are handed over encoded, where the order of their channels is past changing.
+    order = "controlnet_conditioning_channel_order"
+    shapes[order] = (theirs.get(order, "rgb"), "rgb")
     for key, (there, here) in shapes.items():
         if _plain(there) != _plain(here):
             raise UserError(

@@ -1,0 +1,116 @@
+"""Drawing pictures from captions, many at once: what both methods of this stage do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from overpaint.diffusion.guidance import BranchPlan, plan_text
+from overpaint.diffusion.prediction import Control, text_prediction
+from overpaint.diffusion.sampling import BeforeStep, denoise, draw_noise, seeded_generators
+from overpaint.errors import UserError
+from overpaint.models import TextToImageModel
+from overpaint.models.encoding import decode_latents, encode_texts
+from overpaint.pairs.settings import PairsSettings
+
+ItemT = TypeVar("ItemT")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One picture to draw: of what, from which noise, and how close to the caption."""
+
+    prompt: str
+    seed: int
+    guidance_scale: float
+
+
+class Drawer:
+    """Draws batches of pictures with one model as the settings say.
+
+    Raises:
+        UserError: the model cannot draw at this resolution or in so many steps.
+    """
+
+    def __init__(self, model: TextToImageModel, settings: PairsSettings) -> None:
+        self.model = model
+        self.side = settings.resolution or model.native_size
+        self.steps = settings.num_inference_steps
+        self.scheduler = settings.scheduler
+        if self.side % model.coarsest_factor:
+            raise UserError(
+                f"{model.name} cannot draw at {self.side} pixels: set `resolution` to a multiple "
+                f"of {model.coarsest_factor}."
+            )
+        most = int(model.scheduler.config.num_train_timesteps)
+        if self.steps > most:
+            raise UserError(f"{self.steps} steps do not work: take from 1 to {most}.")
+
+    def embed(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """Embeddings (L, D) of every different caption and of the empty one.
+
+        What goes beyond the text tower's length is cut off.
+        """
+        return encode_texts(self.model, ["", *prompts], note=lambda sentence: None)
+
+    def plan(self, drawings: Sequence[Drawing]) -> BranchPlan:
+        """The rows of the U-Net that these pictures need."""
+        return plan_text([drawing.guidance_scale for drawing in drawings], self.model.device)
+
+    def draw(
+        self,
+        drawings: Sequence[Drawing],
+        plan: BranchPlan,
+        texts: dict[str, Tensor],
+        control: Control | None = None,
+        before_step: BeforeStep | None = None,
+    ) -> np.ndarray:
+        """The pictures, uint8 (B, side, side, 3), each as if it were drawn alone.
+
+        Args:
+            drawings: B pictures, all at once.
+            plan: of these pictures.
+            texts: from `embed`.
+            control, before_step: see `text_prediction` and `denoise`.
+
+        Raises:
+            UserError: the model's output is not a number.
+        """
+        model = self.model
+        latent = self.side // model.vae_factor
+        generators = seeded_generators([drawing.seed for drawing in drawings])
+        shape = (model.latent_channels, latent, latent)
+        noise = draw_noise(shape, generators, model.device, model.dtype)
+        scheduler = make_scheduler(model.scheduler, self.scheduler)
+        scheduler.set_timesteps(self.steps)
+        text = torch.stack([texts[drawing.prompt] for drawing in drawings])
+        predict = text_prediction(model.unet, plan, text, texts[""][None], control)
+        return decode_latents(model, denoise(predict, scheduler, noise, generators, before_step))
+
+
+def make_scheduler(pattern: Any, name: str | None) -> Any:
+    """A fresh scheduler: the model's own, or "ddim" or "pndm" on the model's noise schedule."""
+    from diffusers import DDIMScheduler, PNDMScheduler
+
+    # Latents have no bounds to clip at; Stable Diffusion's PNDM leaves Runge-Kutta's steps out.
+    if name == "ddim":
+        return DDIMScheduler.from_config(pattern.config, clip_sample=False)
+    if name == "pndm":
+        return PNDMScheduler.from_config(pattern.config, skip_prk_steps=True)
+    return type(pattern).from_config(pattern.config)
+
+
+def draw_between(bounds: tuple[float, float], seed: int) -> float:
+    """A number between two bounds that depends on the seed alone."""
+    return Random(seed).uniform(*bounds)
+
+
+def batches(items: Sequence[ItemT], size: int) -> Iterator[Sequence[ItemT]]:
+    """The items in their order, `size` at a time."""
+    return (items[start : start + size] for start in range(0, len(items), size))
