@@ -1,8 +1,9 @@
-"""Kill `overpaint train` with SIGKILL at random moments, rerun it, and compare the bytes.
+"""Kill a training with SIGKILL at random moments, rerun it, and compare the bytes.
 
     python benchmarks/kill_train.py --kills 20
+    python benchmarks/kill_train.py --kills 20 --command "instruct finetune"
 
-A tiny base and random pairs are made in a temporary folder. An uninterrupted run gives the
+A tiny base and random data are made in a temporary folder. An uninterrupted run gives the
 wanted model and the time that it takes. Then the same command is killed at moments drawn
 uniformly from that time and started again, until it finishes; as often as it takes to reach
 the wanted number of kills. Exit code 1 when a byte of the model or a line of the log differs.
@@ -20,6 +21,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +32,12 @@ from overpaint.files import content_hash
 from overpaint.models import quiet_libraries
 from overpaint.rows import Pair, pair_features
 from overpaint.shards import write_card, write_shard
-from overpaint.training.log import read_log
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from tiny import SENTENCES, build_tiny_pipeline
+from tiny_language import CAPTIONS, build_tiny_language_model
 
-SETTINGS = {
+TRAIN = {
     "resolution": 32,
     "steps": 24,
     "batch_size": 2,
@@ -45,6 +48,54 @@ SETTINGS = {
     "validate_every": 8,
     "log_every": 5,
     "num_inference_steps": 2,
+}
+FINETUNE = {
+    "finetune.max_steps": 24,
+    "finetune.batch_size": 2,
+    "finetune.lora_dropout": 0.1,
+    "finetune.held_out": 4,
+    "finetune.checkpoint_every": 2,
+    "finetune.log_every": 5,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command to kill."""
+
+    words: tuple[str, ...]
+    settings: dict[str, object]
+    prepare: Callable[[Path], None]  # writes what the words name into a folder
+    checkpoints: str  # as a pattern in the run's folder
+
+
+def prepare_train(folder: Path) -> None:
+    """A tiny pipeline and random pairs."""
+    build_tiny_pipeline(folder / "base")
+    write_pairs(folder / "data")
+
+
+def prepare_finetune(folder: Path) -> None:
+    """A tiny language model and triplets."""
+    build_tiny_language_model(folder / "base")
+    rows = (
+        {"original_prompt": text, "edit_prompt": "add a hat", "edited_prompt": f"{text} with a hat"}
+        for text in CAPTIONS
+    )
+    (folder / "data").mkdir()
+    (folder / "data" / "triplets.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+
+CASES = {
+    "train": Case(
+        ("train", "--pairs", "data", "--model", "base"), TRAIN, prepare_train, "checkpoints/step-*"
+    ),
+    "instruct finetune": Case(
+        ("instruct", "finetune", "--data", "data", "--model", "base"),
+        FINETUNE,
+        prepare_finetune,
+        "checkpoint-*",
+    ),
 }
 
 
@@ -67,31 +118,29 @@ def write_pairs(folder: Path, count: int = 40) -> None:
     write_card(folder, "random pairs", "for kill_train.py")
 
 
-def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
-    """`overpaint train` into `out`."""
-    words = [sys.executable, "-m", "overpaint", "train", "--pairs", str(folder / "pairs")]
-    words += ["--model", str(folder / "base"), "-o", str(out)]
-    for key, value in SETTINGS.items():
+def start(case: Case, folder: Path, out: Path) -> subprocess.Popen[bytes]:
+    """The command, into `out`."""
+    words = [sys.executable, "-m", "overpaint", *case.words, "-o", str(out)]
+    for key, value in case.settings.items():
         words += ["--set", f"{key}={value}"]
-    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def result(out: Path) -> tuple[str, list[dict[str, float]]]:
     """The model's hash, and the log without its timings."""
-    log = read_log(out.with_name(f"{out.name}.training") / "log.jsonl")
+    lines = (out.with_name(f"{out.name}.training") / "log.jsonl").read_text().splitlines()
     return content_hash(out), [
-        {key: value for key, value in line.items() if key != "samples_per_second"} for line in log
+        {key: value for key, value in json.loads(line).items() if key != "samples_per_second"}
+        for line in lines
     ]
 
 
-def phase(out: Path) -> str:
+def phase(case: Case, out: Path) -> str:
     """How far a run had come when it was killed."""
     work = out.with_name(f"{out.name}.training")
     if out.exists():
         return "after the model was written"
-    if any(work.glob("checkpoints/.step-*")):
-        return "while a checkpoint was written"
-    if any(work.glob("checkpoints/step-*")):
+    if any(work.glob(case.checkpoints)):
         return "while training, after a checkpoint"
     if (work / "run.json").exists():
         return "while training, before a checkpoint"
@@ -103,26 +152,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--command", choices=CASES, default="train")
     arguments = parser.parse_args()
-    draw = random.Random(arguments.seed)
+    draw, case = random.Random(arguments.seed), CASES[arguments.command]
     with tempfile.TemporaryDirectory(prefix="kill-train-") as name:
         folder = Path(name)
         with quiet_libraries():
-            build_tiny_pipeline(folder / "base")
-        write_pairs(folder / "pairs")
+            case.prepare(folder)
         began = time.perf_counter()
-        errors = start(folder, folder / "whole/model").communicate()[1]
+        errors = start(case, folder, folder / "whole/model").communicate()[1]
         seconds = time.perf_counter() - began
         if not (folder / "whole/model").is_dir():
             raise SystemExit(errors.decode())
         wanted = result(folder / "whole/model")
-        report = compare(folder, wanted, arguments.kills, seconds, draw)
+        report = compare(case, folder, wanted, arguments.kills, seconds, draw)
     print(json.dumps({"seconds_uninterrupted": round(seconds, 1), **report}, indent=1))
     return int(report["runs_that_differ"] > 0)
 
 
 def compare(
-    folder: Path, wanted: tuple[str, list], kills: int, seconds: float, draw: random.Random
+    case: Case,
+    folder: Path,
+    wanted: tuple[str, list],
+    kills: int,
+    seconds: float,
+    draw: random.Random,
 ) -> dict:
     """Kill and rerun until `kills` are reached and the last run has finished."""
     phases: Counter[str] = Counter()
@@ -131,7 +185,7 @@ def compare(
         out = folder / "killed/model"  # the same name: it stands in the model's card
         while True:
             began, fresh = time.perf_counter(), not out.parent.exists()
-            process = start(folder, out)
+            process = start(case, folder, out)
             try:
                 may_kill = phases.total() < kills
                 process.communicate(timeout=draw.uniform(0, seconds) if may_kill else None)
@@ -141,8 +195,8 @@ def compare(
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
-                phases[phase(out)] += 1
-                print(f"kill {phases.total()}: {phase(out)}", file=sys.stderr, flush=True)
+                phases[phase(case, out)] += 1
+                print(f"kill {phases.total()}: {phase(case, out)}", file=sys.stderr, flush=True)
         if process.returncode:
             raise SystemExit(f"the rerun failed with exit code {process.returncode}")
         runs, differ = runs + 1, differ + (result(out) != wanted)

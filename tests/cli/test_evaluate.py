@@ -89,3 +89,21 @@ def test_mistakes_are_one_sentence_each(models, tmp_path, capfd) -> None:
         _, err = capfd.readouterr()
         assert sentence in err
         assert "Traceback" not in err
+
+
+def test_a_recipe_s_block_is_read_and_flags_win(models, tmp_path, capfd) -> None:
+    recipe = tmp_path / "r.yaml"
+    judge = models / "judge"
+    recipe.write_text(
+        f"seed: 9\ntrain: {{steps: 1}}\nevaluate:\n  pairs: nowhere\n  limit: 2\n  clip: {judge}\n"
+        f"  against: [{models / 'two'}]\n  size: 32\n  curve_cases: 3\n"
+    )
+    assert run(models / "one", "--recipe", recipe, "-o", tmp_path / "a") == 1
+    assert "there is no folder nowhere" in capfd.readouterr().err
+    words = ("--recipe", recipe, "--scenes", 4, "--set", "size=40", "-o", tmp_path / "a")
+    assert run(models / "one", *words) == 0
+    report = Report.model_validate_json((tmp_path / "a/report.json").read_text())
+    assert [model.label for model in report.models] == ["two", "one"]
+    assert (report.data["count"], report.data["seed"], report.data["size"]) == (4, 9, 40)
+    assert run(models / "one", "--recipe", recipe, "--set", "sise=3", "-o", tmp_path / "b") == 1
+    assert "evaluate.sise (--set evaluate.sise=3) is no known key" in capfd.readouterr().err

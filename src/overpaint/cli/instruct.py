@@ -142,7 +142,7 @@ def finetune(
 def examples(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of triplets to write.")],
     scenes: Annotated[
-        int, typer.Option(min=0, help="Triplets over scenes, beside the 160 written by hand.")
+        int, typer.Option(min=0, help="Triplets over scenes, beside the 320 written by hand.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     as_json: AsJson = False,

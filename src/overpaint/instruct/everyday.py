@@ -14,7 +14,8 @@ from overpaint.instruct.cleaning import fault_of_triplet
 from overpaint.rows import WrittenTriplet
 from overpaint.seeds import derive_seed
 
-# Kinds of edit of scenes → ours. A swap or a move changes no word or only the place.
+# Kinds of edit of scenes → ours. A swap or a move changes no word or only the place, and
+# "make the cat bigger" gives "a big cat", which does not reflect it word by word.
 SCENE_KINDS = {
     "replace": "object",
     "add at": "add",
@@ -22,8 +23,6 @@ SCENE_KINDS = {
     "remove": "remove",
     "background": "background",
     "recolour": "attribute",
-    "enlarge": "attribute",
-    "shrink": "attribute",
     "line drawing": "medium",
     "greyscale": "style",
     "night": "time",
@@ -31,7 +30,7 @@ SCENE_KINDS = {
 
 
 def everyday_triplets() -> list[WrittenTriplet]:
-    """The triplets over everyday captions, one a caption, twenty a kind."""
+    """The triplets over everyday captions, one a caption, forty a kind."""
     text = files("overpaint.instruct").joinpath("everyday.tsv").read_text(encoding="utf-8")
     return [
         WrittenTriplet(
@@ -51,13 +50,19 @@ def everyday_captions() -> list[str]:
 
 
 def scene_triplets(count: int, seed: int = 0) -> Iterator[WrittenTriplet]:
-    """`count` triplets over scenes of the full catalogue, from the training split."""
+    """`count` triplets over scenes of the small world, from the training split.
+
+    They are what nano's text-to-image model can draw, edited captions too. Kinds take turns: drawn
+    freely, a few kinds that always apply would make up most of them.
+    """
     from overpaint.scenes.examples import sample_example
 
+    kinds = tuple(SCENE_KINDS)
     found = number = 0
     while found < count:
         own_seed = derive_seed(seed, "scene triplet", number)
-        example = sample_example(own_seed, "train", "full", kinds=tuple(SCENE_KINDS), size=16)
+        kind = kinds[found % len(kinds)]
+        example = sample_example(own_seed, "train", "small", kinds=(kind,), size=16)
         number += 1
         triplet = WrittenTriplet(
             original_prompt=example.original_prompt,

@@ -178,9 +178,8 @@ def write_log(work: Path, before: float | None, history: Sequence[dict[str, Any]
     """Write `log.jsonl` and `loss.png` from a trainer's history."""
     lines = [] if before is None else [{"step": 0, "eval_loss": before}]
     for entry in history:
-        known = {name: entry[name] for name in _LOGGED if name in entry}
-        if len(known) > 1:
-            lines.append(known)
+        if "loss" in entry or "eval_loss" in entry:
+            lines.append({name: entry[name] for name in _LOGGED if name in entry})
     text = "".join(json.dumps(line) + "\n" for line in lines)
     write_atomic(work / "log.jsonl", text.encode())
     train = [(line["step"], line["loss"]) for line in lines if "loss" in line]
@@ -213,7 +212,7 @@ def _train(
     with quiet_libraries():
         trainer = CompletionTrainer(
             model=language_model.model,
-            args=_arguments(work, settings, on_cpu),
+            args=_arguments(work, settings, on_cpu, evaluate=len(test) > 0),
             train_dataset=train,
             eval_dataset=test if len(test) else None,
             processing_class=language_model.tokenizer,
@@ -225,7 +224,7 @@ def _train(
         trainer.add_callback(_Keeper(work, before))
         set_seed(settings.seed)  # what was drawn above differs in a run that goes on
         trainer.train(resume_from_checkpoint=_newest_whole(work))
-        after = trainer.evaluate()["eval_loss"] if len(test) else None
+        after = _last_held_out_loss(trainer) if len(test) else None
     return {
         "steps": trainer.state.global_step,
         "held_out_loss_before": before,
@@ -234,7 +233,9 @@ def _train(
     }
 
 
-def _arguments(work: Path, settings: InstructSettings, on_cpu: bool) -> SFTConfig:
+def _arguments(
+    work: Path, settings: InstructSettings, on_cpu: bool, *, evaluate: bool
+) -> SFTConfig:
     values = settings.finetune
     bf16 = values.precision == "bf16"
     if values.precision == "auto":
@@ -259,6 +260,9 @@ def _arguments(work: Path, settings: InstructSettings, on_cpu: bool) -> SFTConfi
         completion_only_loss=False,  # the labels are ours: see `encode`
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
+        # By steps, so that a checkpoint holds what was measured before it.
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=0.25,  # of all steps
         save_steps=values.checkpoint_every,
         save_total_limit=2,
         logging_steps=values.log_every,
@@ -277,6 +281,13 @@ def _loss_before(trainer: CompletionTrainer, work: Path) -> float:
         write_atomic(path, json.dumps({"eval_loss": loss}).encode())
         trainer.state.log_history.clear()
     return float(json.loads(path.read_text())["eval_loss"])
+
+
+def _last_held_out_loss(trainer: CompletionTrainer) -> float:
+    """The held-out loss of the trained model, which its last step may have measured."""
+    history = trainer.state.log_history
+    measured = [e for e in history if "eval_loss" in e and e["step"] == trainer.state.global_step]
+    return float((measured or [trainer.evaluate()])[-1]["eval_loss"])
 
 
 def _newest_whole(work: Path) -> str | None:
@@ -331,8 +342,11 @@ def _save(
         base = str(Path(base).expanduser().resolve())  # found again from any folder
     for config in getattr(trained, "peft_config", {}).values():
         config.base_model_name_or_path = base  # not where the cache of this machine lies
+        config.target_modules = sorted(config.target_modules)  # a set has another order every time
     with quiet_libraries(), dir_aside(out) as aside:
-        trained.save_pretrained(aside)
+        # An adapter of ours has no embeddings in it, and peft would ask the hub about the base's.
+        more = {"save_embedding_layers": False} if settings.finetune.method == "lora" else {}
+        trained.save_pretrained(aside, **more)
         language_model.tokenizer.save_pretrained(aside)
         (aside / "README.md").write_text(_card(base, out.name, settings, report), encoding="utf-8")
         write_note(aside, settings.format, base)

@@ -1,13 +1,16 @@
-"""Loading a language model: a folder, a LoRA adapter, a hub id, or the offline Gemma 3 270M."""
+"""Loading a language model: nano, a folder, a LoRA adapter, a hub id, or the offline Gemma 3 270M."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -22,9 +25,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 OFFLINE = "gemma-3-270m"
-ACCEPTED = f"give {OFFLINE}, a folder, or a hub id such as google/gemma-2b"
+NANO = Path(__file__).parent / "nano"  # the adapter of `OFFLINE` that the package carries
+ACCEPTED = f"give nano, {OFFLINE}, a folder, or a hub id such as google/gemma-2b"
 NOTE = "overpaint.json"  # what we remember beside a model that we fine-tuned
 
+_ADAPTER = "adapter_config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
@@ -79,15 +84,15 @@ def load_language_model(
 
 
 def find_language_model(name: str | Path) -> Path | str:
-    """The folder that `name` means, or the hub id.
+    """The folder that `name` means (`nano`: that of the package), or the hub id.
 
     Raises:
         UserError: there is no such folder, or it holds no model.
     """
     text = str(name).strip()
-    path = Path(text).expanduser()
+    path = NANO if text == "nano" else Path(text).expanduser()
     if path.is_dir():
-        if not any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
+        if not any((path / file).is_file() for file in ("config.json", _ADAPTER)):
             raise UserError(f"{path} holds no language model (no config.json): {ACCEPTED}.")
         return path
     if text == OFFLINE:
@@ -95,6 +100,22 @@ def find_language_model(name: str | Path) -> Path | str:
     if path.exists() or text.count("/") != 1 or text.startswith((".", "~", "/")):
         raise UserError(f"there is no language model {text!r}: {ACCEPTED}.")
     return text
+
+
+def check_language_model(name: str | Path) -> None:
+    """Make sure that `load_language_model` will find a model; the hub's is looked up there.
+
+    Raises:
+        UserError: there is no such model, or what an adapter needs is missing.
+    """
+    from overpaint.models.hub import look_up
+
+    place = find_language_model(name)
+    if isinstance(place, str):
+        look_up(place, "config.json")
+    elif (place / _ADAPTER).is_file():
+        _need_peft(place)
+        check_language_model(_base_of(place))
 
 
 def fingerprint(name: str | Path) -> str:
@@ -156,9 +177,10 @@ def offline_gemma() -> Path:
         with quiet_libraries():
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             tokenizer.save_pretrained(aside)
-            read = AutoModelForCausalLM.from_pretrained(
-                file.parent, gguf_file=file.name, dtype=torch.float32
-            )
+            with redirect_stderr(io.StringIO()):  # a bar that no setting of transformers stops
+                read = AutoModelForCausalLM.from_pretrained(
+                    file.parent, gguf_file=file.name, dtype=torch.float32
+                )
             # The weights are plain numbers by now, but the model remembers where they came from,
             # and such a one cannot be saved.
             config = type(read.config).from_dict(
@@ -171,9 +193,12 @@ def offline_gemma() -> Path:
 
 
 def _load_tokenizer(place: Path | str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; that of its base for an adapter which has none of its own."""
     from transformers import AutoTokenizer
 
     if isinstance(place, Path) and not any((place / name).is_file() for name in _TOKENIZER_FILES):
+        if (place / _ADAPTER).is_file():
+            return _load_tokenizer(_base_of(place))
         raise UserError(
             f"the model folder {place} has no tokenizer (tokenizer.json): copy that of the model "
             "that it was made from into it."
@@ -191,19 +216,29 @@ def _load_weights(place: Path | str, dtype: torch.dtype, merge: bool = True) -> 
     """A whole model, or an adapter on its base, which may be an adapter, too."""
     from transformers import AutoModelForCausalLM
 
-    if not isinstance(place, Path) or not (place / "adapter_config.json").is_file():
+    if not isinstance(place, Path) or not (place / _ADAPTER).is_file():
         return _load(AutoModelForCausalLM, place, dtype=dtype)
-    try:
-        from peft import PeftModel
-    except ImportError:
-        raise UserError(
-            f"{place} is a LoRA adapter, which needs the package peft: pip install 'overpaint[llm]'."
-        ) from None
-    stored = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
-    name = read_note(place).get("base") or stored["base_model_name_or_path"]
-    base = _load_weights(find_language_model(name), dtype)
+    _need_peft(place)
+    from peft import PeftModel
+
+    base = _load_weights(_base_of(place), dtype)
     adapted = PeftModel.from_pretrained(base, place)
     return adapted.merge_and_unload() if merge else adapted
+
+
+def _need_peft(adapter: Path) -> None:
+    if find_spec("peft") is None:
+        raise UserError(
+            f"{adapter} is a LoRA adapter, which needs the package peft: "
+            "pip install 'overpaint[llm]'."
+        )
+
+
+def _base_of(adapter: Path) -> Path | str:
+    """Where the model is that an adapter was trained on."""
+    stored = json.loads((adapter / _ADAPTER).read_text(encoding="utf-8"))
+    name = read_note(adapter).get("base") or stored["base_model_name_or_path"]
+    return find_language_model(name)
 
 
 def _load(kind: Any, place: Path | str, **more: Any) -> Any:

@@ -30,12 +30,9 @@ def check(settings: InstructSettings) -> None:
         next(read_rows(settings.data), None)
         from overpaint.instruct import finetuning  # noqa: F401  (says which packages it lacks)
     if settings.endpoint is None:
-        from overpaint.instruct.models import find_language_model
-        from overpaint.models.hub import look_up
+        from overpaint.instruct.models import check_language_model
 
-        place = find_language_model(_model_name(settings))
-        if isinstance(place, str):
-            look_up(place, "config.json")
+        check_language_model(_model_name(settings))
         if settings.generate.structure:
             from overpaint.instruct.sampling import need_llguidance
 

@@ -46,6 +46,14 @@ def ship(editor: Path, base: Path, out: Out) -> None:
     typer.echo(ship_model(editor, base, out))
 
 
+@app.command()
+def ship_writer(adapter: Path, out: Out) -> None:
+    """Put the trained writer of edits where the package carries it."""
+    from overpaint.nano.writer import ship_writer as ship_adapter
+
+    typer.echo(ship_adapter(adapter, out))
+
+
 if __name__ == "__main__":
     try:
         app()

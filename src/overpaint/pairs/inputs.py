@@ -7,7 +7,7 @@ from typing import Any
 
 from overpaint.errors import UserError
 from overpaint.formats import read_triplets
-from overpaint.rows import MAX_CAPTION, MAX_INSTRUCTION, TRIPLET_COLUMNS, WrittenTriplet
+from overpaint.rows import MAX_CAPTION, MAX_INSTRUCTION, TRIPLET_COLUMNS, Triplet
 from overpaint.shards import row_key
 from overpaint.tally import DUPLICATE, EMPTY, NO_OP, OVER_LONG, Tally
 
@@ -26,7 +26,7 @@ def read_rows(source: str | Path) -> tuple[list[dict[str, Any]], Tally]:
     for triplet in read_triplets(source, tally):
         tally.seen += 1
         texts = {name: " ".join(getattr(triplet, name).split()) for name in TRIPLET_COLUMNS}
-        fault = _fault(WrittenTriplet(**texts))
+        fault = _fault(Triplet(**texts))
         key = row_key(*texts.values()) if fault is None else ""
         if key in rows:
             fault = DUPLICATE
@@ -42,7 +42,7 @@ def read_rows(source: str | Path) -> tuple[list[dict[str, Any]], Tally]:
     return list(rows.values()), tally
 
 
-def _fault(triplet: WrittenTriplet) -> str | None:
+def _fault(triplet: Triplet) -> str | None:
     """Why no pair can be made of a row, or None."""
     original, edit, edited = (getattr(triplet, name) for name in TRIPLET_COLUMNS)
     if not (original and edit and edited):

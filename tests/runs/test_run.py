@@ -1,0 +1,224 @@
+"""`overpaint run`: from nothing to a report, once; stopped anywhere, the same bytes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from world import build_world
+
+from overpaint.cli import main
+from overpaint.files import content_hash, quick_hash
+from overpaint.recipe import read_recipe
+from overpaint.runs.stages import BLOCKS
+
+pytest.importorskip("llguidance", reason="needs the extra llm")
+
+Captured = pytest.CaptureFixture[str]
+MADE = ("triplets", "pairs")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe of tiny models."""
+    return build_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Path) -> Path:
+    """An uninterrupted run."""
+    folder = recipe.parent / "whole"
+    assert main(["run", str(recipe), "-o", str(folder)]) == 0
+    return folder
+
+
+def hashes(folder: Path) -> list[str]:
+    return [content_hash(folder / name / "data") for name in MADE]
+
+
+def test_a_run_ends_with_a_report_and_a_second_one_has_nothing_to_do(
+    recipe: Path, whole: Path, capsys: Captured
+) -> None:
+    files = {p: p.stat().st_mtime_ns for p in whole.rglob("*") if p.is_file()}
+    assert main(["run", str(recipe), "-o", str(whole)]) == 0
+    out, err = capsys.readouterr()
+    assert out.strip() == (whole / "report/report.html").resolve().as_uri()
+    assert "there was nothing to do: every stage is done." in err
+    states = [line.split()[:2] for line in err.splitlines()[2:6]]
+    assert states == [[name, "done"] for name in BLOCKS]
+    changed = {p for p, at in files.items() if p.stat().st_mtime_ns != at}
+    assert {p.name for p in changed} <= {".lock", "recipe.lock.yaml"}
+
+
+def test_the_lock_says_what_was_made_of_what(recipe: Path, whole: Path) -> None:
+    lock = yaml.safe_load((whole / "recipe.lock.yaml").read_text())
+    assert lock["recipe"]["train"]["steps"] == 4
+    assert lock["recipe"]["train"]["seed"] == lock["recipe"]["seed"] == 3
+    assert lock["versions"]["overpaint"]
+    stages = lock["stages"]
+    assert list(stages) == list(BLOCKS)
+    assert [stages[name]["sha256"] for name in ("instruct", "pairs")] == hashes(whole)
+    assert stages["pairs"]["made_from"]["sha256 of instruct"] == stages["instruct"]["sha256"]
+    captions = quick_hash(recipe.parent / "captions.txt")
+    assert stages["instruct"]["made_from"]["sha256 of captions"] == captions
+    again = whole.parent / "again.yaml"
+    again.write_text(yaml.safe_dump(lock["recipe"]))
+    assert read_recipe(again, BLOCKS) == read_recipe(recipe, BLOCKS)
+
+
+def test_killed_in_any_stage_and_rerun_the_same_bytes(
+    recipe: Path, whole: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    folder = tmp_path / "killed"
+    moments = {
+        "triplets/data/*.parquet": signal.SIGKILL,
+        "pairs/data/*.parquet": signal.SIGKILL,
+        "model.training/checkpoints/step-*": signal.SIGINT,
+        "report/report.schema.json": signal.SIGKILL,
+    }
+    for number, (pattern, with_signal) in enumerate(moments.items()):
+        code, said = stop_at(["run", str(recipe), "-o", str(folder)], folder, pattern, with_signal)
+        assert code in (-with_signal, 130, 0), said
+        if code == 130:
+            assert "stopped: the same command goes on where this one was." in said
+        assert said.count("done") >= (0, 1, 2, 3)[number] - (number == 3)
+    assert main(["run", str(recipe), "-o", str(folder)]) == 0
+    assert hashes(folder) == hashes(whole)
+    assert content_hash(folder / "model") == content_hash(whole / "model")
+    capsys.readouterr()
+
+
+def stop_at(words: list[str], folder: Path, pattern: str, with_signal: int) -> tuple[int, str]:
+    """Run a command in a process, stop it when a file is there; its exit code and stderr."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["overpaint.runs.running", "diffusers", "transformers"])
+    log = folder.with_name("stderr.txt")
+    process = context.Process(target=_command, args=(words, str(log)))
+    process.start()
+    while process.is_alive() and not any(folder.glob(pattern)):
+        time.sleep(0.001)
+    if process.is_alive() and process.pid:
+        os.kill(process.pid, with_signal)
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode, log.read_text()
+
+
+def _command(words: list[str], log: str) -> None:
+    with Path(log).open("w") as stream:
+        sys.stderr = stream
+        code = main(words)
+    sys.exit(code)
+
+
+def test_one_stage_alone_needs_its_input(recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    words = ["run", str(recipe), "-o", str(tmp_path / "run"), "--only"]
+    assert main([*words, "train"]) == 1
+    assert "train reads" in (said := capsys.readouterr().err)
+    assert "is not finished" in said
+    assert main([*words, "instruct", "--json"]) == 0
+    out, _ = capsys.readouterr()
+    assert list(json.loads(out)["made"]) == ["instruct"]
+    assert {p.name for p in (tmp_path / "run").iterdir() if p.name[0] != "."} == {
+        *("triplets", "recipe.lock.yaml"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("train.model=nowhere", "there is no model 'nowhere'"),
+        ("train.model=null", "set train.model"),
+        ("train.mixed_precision=fp16", "fp16 needs a GPU"),
+        ("pairs.controlnet=nowhere", "'nowhere'"),
+        ("evaluate.against=[nowhere]", "there is no model 'nowhere'"),
+        ("evaluate.picture=nowhere.png", "nowhere.png"),
+        ("instruct.model=nowhere", "there is no language model 'nowhere'"),
+        ("instruct.captions=nowhere.txt", "there is no file or folder nowhere.txt"),
+        ("instruct.data=nowhere.txt", "nowhere.txt"),
+        ("pairs.steps=3", "pairs.steps (--set pairs.steps=3) is no known key"),
+        ("train.steps=many", "train.steps (--set train.steps=many): input should be a valid int"),
+        ("evaluate=null", "has no block `evaluate:`"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_before_the_first_stage(
+    recipe: Path, tmp_path: Path, setting: str, sentence: str, capsys: Captured
+) -> None:
+    assert main(["run", str(recipe), "-o", str(tmp_path / "run"), "--set", setting]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("overpaint: ")
+    assert sentence in last
+    assert not list(tmp_path.glob("run/[a-z]*"))
+
+
+def test_a_key_of_the_file_is_named_with_its_line(
+    recipe: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(recipe.read_text().replace("  resolution: 32\n", "  resolutoin: 32\n", 1))
+    assert main(["run", str(broken)]) == 1
+    assert "pairs.resolutoin (line 19) is no known key, did you mean resolution?" in (
+        capsys.readouterr().err
+    )
+
+
+def test_other_settings_are_refused_and_free_ones_go_on(
+    recipe: Path, whole: Path, capsys: Captured
+) -> None:
+    before = hashes(whole)
+    words = ["run", str(recipe), "-o", str(whole), "--set"]
+    assert main([*words, "train.steps=5"]) == 1
+    said = capsys.readouterr().err
+    assert "changed    steps was 4 and is now 5" in said
+    assert "holds a run with another configuration" in said.splitlines()[-1]
+    assert main([*words, "pairs.batch_size=3"]) == 0
+    assert main([*words, "pairs.batch_size=3"]) == 0
+    assert "there was nothing to do" in capsys.readouterr().err
+    assert hashes(whole) == before
+
+
+def test_captions_of_scenes_are_written_by_seed(tmp_path: Path) -> None:
+    from overpaint.instruct.opening import find_captions
+    from overpaint.instruct.settings import InstructSettings
+
+    texts = []
+    for count, seed in ((20, 1), (20, 1), (10, 1), (20, 2)):
+        path = find_captions(InstructSettings(scenes=count, seed=seed), tmp_path / "triplets")
+        texts.append(Path(path).read_text().splitlines())
+    assert texts[0] == texts[1]
+    assert texts[0][:10] == texts[2]
+    assert texts[0] != texts[3]
+    assert len(set(texts[0])) == 20
+
+
+SHIPPED = ("nano", "sd15", "paper")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_recipes_are_whole(root: Path, name: str) -> None:
+    recipe = read_recipe(root / "recipes" / f"{name}.yaml", BLOCKS)
+    assert recipe.name == name
+    for block, kind in BLOCKS.items():
+        recipe.block(block, kind)
+
+
+def test_the_recipes_have_the_figures_of_their_sources(root: Path) -> None:
+    mission = read_recipe(root / "recipes/sd15.yaml", BLOCKS).model_dump()
+    assert mission["pairs"]["seed"] == 20230330
+    assert mission["pairs"]["controlnet_conditioning_scales"] == (0.15, 0.18, 0.2, 0.25, 0.3)
+    train = mission["train"]
+    assert (train["steps"], train["batch_size"] * train["gradient_accumulation_steps"]) == (
+        300,
+        128,
+    )
+    paper = read_recipe(root / "recipes/paper.yaml", BLOCKS).model_dump()
+    assert (paper["pairs"]["candidates"], paper["pairs"]["keep"]) == (100, 4)
+    train = paper["train"]
+    assert train["batch_size"] * train["gradient_accumulation_steps"] == 1024
