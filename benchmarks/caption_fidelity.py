@@ -7,7 +7,8 @@ captions are wrong in one fact each (an object, a colour, a size, a place, the b
 look). The exact judge renders the scene of every caption, tries where and how large the objects may
 stand, and takes the nearest by mean squared error. The other judge is a CLIP. `-n` counts captions
 of seen objects, and as many again of novel ones; intervals are bootstrap 95 %. Beside the model
-stand noise and the true renders: what a judge says of those is the ceiling of what it can say.
+stand noise and the true renders: what a judge says of those is the ceiling of what it can say. With
+`--places-open` captions name no places, and the exact judge tries them all.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("-n", "--captions", type=int, default=300, help="a role")
     parser.add_argument("--role", choices=get_args(Role), action="append", help="default: both")
     parser.add_argument("--world", choices=("small", "full"), default="small")
+    parser.add_argument("--places-open", action="store_true", help="captions name no places")
     parser.add_argument("--seed", type=int, default=1234)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance-scale", type=float, default=3.0)
@@ -76,7 +78,7 @@ def main() -> None:
     report: dict[str, object] = {key: str(value) for key, value in vars(options).items()}
     for role in options.role or get_args(Role):
         seeds = [derive_seed(options.seed, "case", index) for index in range(options.captions)]
-        cases = [caption_case(seed, role, options.world) for seed in seeds]
+        cases = [caption_case(seed, role, options.world, options.places_open) for seed in seeds]
         ways = {
             "model": draw(model, settings, cases),
             "noise": [noise(case, model.native_size) for case in cases],

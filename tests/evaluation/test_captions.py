@@ -101,6 +101,19 @@ def test_the_true_render_is_right_wherever_it_stands(look: str) -> None:
         assert judge_by_renders(render(replace(scene, items=items), 64), case).hit
 
 
+def test_with_open_places_any_quarter_is_right() -> None:
+    for case in (caption_case(seed, places_open=True) for seed in range(6)):
+        assert not any("in the" in claim.caption.split(" front")[0] for claim in case.claims)
+        scene = case.right.scene
+        free = [*scene.free_places(), *(item.place for item in scene.items)]
+        moved = tuple(
+            replace(item, place=place) for item, place in zip(scene.items, free, strict=False)
+        )
+        picture = render(replace(scene, items=moved), 64)
+        assert judge_by_renders(picture, case).hit
+        assert not judge_by_renders(picture, replace(case, places_open=False)).hit
+
+
 @pytest.mark.parametrize("fact", FACTS)
 def test_the_fact_that_a_picture_has_wrong_is_found(fact: str) -> None:
     case, claim = next((c, w) for c in CASES for w in c.wrong if w.fact == fact)

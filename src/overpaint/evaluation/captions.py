@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import permutations, product
 from random import Random
 from typing import TYPE_CHECKING, get_args
 
@@ -22,7 +22,7 @@ from overpaint.evaluation.retrieval import mean_squared_error
 from overpaint.scenes.captions import caption, sample_voice
 from overpaint.scenes.catalogue import COLOURS, Role, Thing, World, catalogue, things
 from overpaint.scenes.edits import sample_edit
-from overpaint.scenes.layout import SIZE, Item, Look, Scene, sample_scene
+from overpaint.scenes.layout import PLACES, SIZE, Look, Scene, sample_scene
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
 
@@ -55,6 +55,8 @@ class CaptionCase:
     seed: int
     right: Claim
     wrong: tuple[Claim, ...]
+    places_open: bool = False
+    """whether the captions leave open in which quarter an object stands"""
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -75,12 +77,12 @@ class Verdict:
 
 
 def caption_case(
-    seed: int, role: Role = "seen", world: World = "small", n: int = 32
+    seed: int, role: Role = "seen", world: World = "small", places_open: bool = False, n: int = 32
 ) -> CaptionCase:
     """The case of a seed, among `n` captions: same arguments, same case.
 
     One or two objects that all have `role` "seen", or of which one at least is "novel"; half of
-    the scenes are edited. Captions name the places and use no synonyms.
+    the scenes are edited. Captions use no synonyms, and name the places unless they are open.
     """
     rng = Random(derive_seed(seed, "caption fidelity", role, world))
     pool = things(world, "seen") if role == "seen" else catalogue(world)
@@ -91,18 +93,19 @@ def caption_case(
         roles = {item.thing.role for item in scene.items}
         if role not in roles or len(scene.items) > MOST_OBJECTS:
             continue
-        voice = replace(sample_voice(rng, with_places=True), synonym=0)
+        voice = replace(sample_voice(rng), with_places=not places_open, synonym=0)
         right = Claim(caption(scene, voice), scene)
         by_fact: dict[str, list[Claim]] = {}
         for fact, other in _wrong_scenes(scene, pool):
             by_fact.setdefault(fact, []).append(Claim(caption(other, voice), other, fact))
         wrong = _take_turns(by_fact, right, n - 1, rng)
         if len(wrong) == n - 1:
-            return CaptionCase(seed, right, tuple(wrong))
+            return CaptionCase(seed, right, tuple(wrong), places_open)
 
 
 def _wrong_scenes(scene: Scene, pool: Sequence[Thing]) -> Iterator[tuple[str, Scene]]:
-    """Every scene that differs in one fact which its caption says, with the name of the fact."""
+    """Every scene that differs in one fact, with the fact's name; what captions do not say of it
+    leaves them as they are, and those are not taken."""
     in_colour = scene.look in _SHOWS_COLOURS
     for index, item in enumerate(scene.items):
         for thing in pool:
@@ -153,35 +156,41 @@ def _difference(a: Pixels, b: Pixels) -> float:
     return float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean())
 
 
-def least_error(picture: Pixels, scene: Scene) -> float:
+def least_error(picture: Pixels, scene: Scene, places_open: bool = False) -> float:
     """The least mean squared error, in 0..255 squared, to a render that the caption allows.
 
-    A caption leaves open where exactly and how large an object is drawn, and in greyscale on what
-    background. Both are fitted in turn: the background, then one object after the other, each over
-    the range that `sample_scene` draws from. `picture` is square, (h, h, 3).
+    A caption leaves open where exactly and how large an object is drawn, in greyscale on what
+    background, and with `places_open` in which quarters. All are fitted one after the other, over
+    the ranges that `sample_scene` draws from. `picture` is square, (h, h, 3).
     """
 
     def error(scene: Scene) -> float:
         return mean_squared_error(picture, render(scene, len(picture)))
 
-    for index, item in enumerate(scene.items):
-        middle = replace(item, size=_SIZES[1] * SIZE, dx=0.0, dy=0.0)
-        scene = scene.with_item(index, middle)
+    middle = {"size": SIZE * _SIZES[1], "dx": 0.0, "dy": 0.0}
+    scene = replace(scene, items=tuple(replace(item, **middle) for item in scene.items))
     if scene.look == "greyscale":
         scene = min((replace(scene, background=colour) for colour in COLOURS), key=error)
-    for index, item in enumerate(scene.items):
-        scene = min((scene.with_item(index, moved) for moved in _jittered(item)), key=error)
+    if places_open:
+        scene = min(_arranged(scene), key=error)
+    ranges = {"size": [SIZE * share for share in _SIZES], "dx": _SHIFTS, "dy": _SHIFTS}
+    for index, (name, values) in product(range(len(scene.items)), ranges.items()):
+        fits = [replace(scene.items[index], **{name: value}) for value in values]
+        scene = min((scene.with_item(index, item) for item in fits), key=error)
     return error(scene)
 
 
-def _jittered(item: Item) -> Iterator[Item]:
-    for size, dx, dy in product(_SIZES, _SHIFTS, _SHIFTS):
-        yield replace(item, size=size * SIZE, dx=dx, dy=dy)
+def _arranged(scene: Scene) -> Iterator[Scene]:
+    """The objects of a scene in every quarter where they can stand."""
+    for places in permutations(PLACES, len(scene.items)):
+        pairs = zip(scene.items, places, strict=True)
+        yield replace(scene, items=tuple(replace(item, place=place) for item, place in pairs))
 
 
 def judge_by_renders(picture: Pixels, case: CaptionCase) -> Verdict:
     """The exact judge: the nearer the nearest render of a caption, the better it fits."""
-    return _verdict([-least_error(picture, claim.scene) for claim in case.claims], case)
+    errors = [least_error(picture, claim.scene, case.places_open) for claim in case.claims]
+    return _verdict([-error for error in errors], case)
 
 
 def judge_by_clip(
