@@ -22,7 +22,7 @@ from overpaint.evaluation.retrieval import mean_squared_error
 from overpaint.scenes.captions import caption, sample_voice
 from overpaint.scenes.catalogue import COLOURS, Role, Thing, World, catalogue, things
 from overpaint.scenes.edits import sample_edit
-from overpaint.scenes.layout import PLACES, SIZE, Look, Scene, sample_scene
+from overpaint.scenes.layout import PLACES, SIZE, Item, Look, Scene, sample_scene
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
 
@@ -167,17 +167,28 @@ def least_error(picture: Pixels, scene: Scene, places_open: bool = False) -> flo
     def error(scene: Scene) -> float:
         return mean_squared_error(picture, render(scene, len(picture)))
 
-    middle = {"size": SIZE * _SIZES[1], "dx": 0.0, "dy": 0.0}
-    scene = replace(scene, items=tuple(replace(item, **middle) for item in scene.items))
+    middle = [replace(i, size=SIZE * _SIZES[1], dx=0.0, dy=0.0) for i in scene.items]
+    scene = replace(scene, items=tuple(middle))
     if scene.look == "greyscale":
         scene = min((replace(scene, background=colour) for colour in COLOURS), key=error)
     if places_open:
         scene = min(_arranged(scene), key=error)
-    ranges = {"size": [SIZE * share for share in _SIZES], "dx": _SHIFTS, "dy": _SHIFTS}
-    for index, (name, values) in product(range(len(scene.items)), ranges.items()):
-        fits = [replace(scene.items[index], **{name: value}) for value in values]
-        scene = min((scene.with_item(index, item) for item in fits), key=error)
+    for index, vary in product(range(len(scene.items)), (_sizes, _across, _down)):
+        items = vary(scene.items[index])
+        scene = min((scene.with_item(index, item) for item in items), key=error)
     return error(scene)
+
+
+def _sizes(item: Item) -> list[Item]:
+    return [replace(item, size=SIZE * share) for share in _SIZES]
+
+
+def _across(item: Item) -> list[Item]:
+    return [replace(item, dx=shift) for shift in _SHIFTS]
+
+
+def _down(item: Item) -> list[Item]:
+    return [replace(item, dy=shift) for shift in _SHIFTS]
 
 
 def _arranged(scene: Scene) -> Iterator[Scene]:
