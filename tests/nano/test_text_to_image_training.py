@@ -14,7 +14,13 @@ from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.nano.assemble import assemble_base
 from overpaint.nano.autoencoder import AutoencoderRecipe, train_autoencoder
-from overpaint.nano.captioned import Captioned, CaptionedLatents, load_parts
+from overpaint.nano.captioned import (
+    Captioned,
+    CaptionedLatents,
+    Parts,
+    draw_timesteps,
+    load_parts,
+)
 from overpaint.nano.clip import ClipRecipe, train_clip
 from overpaint.nano.controlnet import ControlNetRecipe, hint_of, train_controlnet
 from overpaint.nano.text_to_image import TextToImageRecipe, build_unet, train_text_to_image
@@ -46,6 +52,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def parent(base: Path) -> Path:
     return train_text_to_image(RECIPE, base, base.parent / "parent", base.parent / "cache")
+
+
+def captioned_latents(
+    scenes: Captioned, parts: Parts, cache: Path, dropped: float
+) -> CaptionedLatents:
+    state = make_accelerator(LOOP)
+    return CaptionedLatents.of(
+        scenes, parts, cache, state, conditioning_dropout_prob=dropped, noisiest=0.3
+    )
 
 
 def test_the_parent_is_a_stock_text_to_image_pipeline(parent: Path) -> None:
@@ -103,12 +118,28 @@ def test_scenes_are_drawn_by_number_and_none_is_held_out() -> None:
 def test_captions_are_dropped_as_often_as_asked(base: Path, tmp_path: Path) -> None:
     parts = load_parts(base, torch.device("cpu"))
     scenes = Captioned(count=64, world="small", size=64, edited=0.7, seed=1)
-    data = CaptionedLatents.of(scenes, parts, 0.25, tmp_path, make_accelerator(LOOP))
+    data = captioned_latents(scenes, parts, tmp_path, 0.25)
     batch = data.draw(Step(0, 0, 1, 400, 5))
     null_text = data._encode(torch.tensor([64]), torch.device("cpu"))
     dropped = (batch.text == null_text).flatten(1).all(dim=1).float().mean()
     assert 0.17 < dropped < 0.33
     assert batch.noisy.shape == batch.wanted.shape == (400, 8, 16, 16)
+
+
+def test_a_share_of_the_timesteps_is_of_the_noisiest() -> None:
+    timesteps = draw_timesteps(Step(0, 0, 1, 4000, 5), 1000, 0.35)
+    assert int(timesteps.min()) >= 0
+    assert int(timesteps.max()) == 999
+    assert 0.40 < (timesteps >= 875).float().mean() < 0.46  # 0.35 + 0.65 / 8
+    assert 0.09 < (timesteps < 125).float().mean() * 8 / 7 < 0.11
+
+
+def test_the_last_timestep_is_noise_alone(base: Path) -> None:
+    """Else the noise shows where things stand, and the caption is not asked."""
+    scheduler = load_parts(base, torch.device("cpu")).scheduler
+    assert scheduler.alphas_cumprod[-1] == 0
+    scheduler.set_timesteps(20)
+    assert scheduler.timesteps[0] == 999
 
 
 def test_it_learns_what_a_caption_says(base: Path, tmp_path: Path) -> None:
@@ -119,7 +150,7 @@ def test_it_learns_what_a_caption_says(base: Path, tmp_path: Path) -> None:
     unet = UNet2DConditionModel.from_pretrained(tmp_path / "out" / "unet")
     parts = load_parts(base, torch.device("cpu"))
     scenes = Captioned(4, "small", 64, recipe.edited, 3)
-    data = CaptionedLatents.of(scenes, parts, 0.0, tmp_path, make_accelerator(LOOP))
+    data = captioned_latents(scenes, parts, tmp_path, 0.0)
     batch = data.draw(Step(0, 0, 1, 64, 5))
     fresh = build_unet(recipe, parts.vae, parts.text_encoder)
 

@@ -115,20 +115,23 @@ class CaptionedLatents:
     tokens: np.ndarray
     parts: Parts
     conditioning_dropout_prob: float
+    noisiest: float
 
     @classmethod
     def of(
         cls,
         scenes: Captioned,
         parts: Parts,
-        conditioning_dropout_prob: float,
         cache: Path,
         state: Accelerator,
+        *,
+        conditioning_dropout_prob: float,
+        noisiest: float,
     ) -> Self:
-        """Encode the scenes into `cache`, or take what lies there."""
+        """Encode the scenes into `cache`, or take what lies there; see the recipes for the rest."""
         latents = cached_latents(scenes, parts.vae, cache, state.is_main_process)
         tokens = cached_tokens(scenes, parts.tokenizer, cache, state.is_main_process)
-        return cls(latents, tokens, parts, conditioning_dropout_prob)
+        return cls(latents, tokens, parts, conditioning_dropout_prob, noisiest)
 
     def draw(self, step: Step) -> Noised:
         """The batch of a step: rows, noise, timesteps and dropped captions follow from it."""
@@ -138,7 +141,7 @@ class CaptionedLatents:
         dropped = step.uniform() < self.conditioning_dropout_prob
         noise = step.normal(*clean.shape[1:])
         alphas = self.parts.scheduler.alphas_cumprod.to(step.device)
-        timesteps = step.integers(len(alphas))
+        timesteps = draw_timesteps(step, len(alphas), self.noisiest)
         prediction = self.parts.scheduler.config.prediction_type
         null_text = self._encode(torch.tensor([len(self.tokens) - 1]), step.device)
         return Noised(
@@ -153,6 +156,16 @@ class CaptionedLatents:
     def _encode(self, rows: Tensor, device: torch.device) -> Tensor:
         hidden: Tensor = self.parts.text_encoder(take(self.tokens, rows, device).long())[0]
         return hidden
+
+
+def draw_timesteps(step: Step, count: int, noisiest: float) -> Tensor:
+    """int64 (B,): uniform over `count`, but a share `noisiest` of them over the last eighth.
+
+    There it is decided what stands where; drawn uniformly, few samples teach that.
+    """
+    where, which = step.uniform(2).unbind(1)
+    last = count - 1 - (where * (count // 8)).long()
+    return torch.where(which < noisiest, last, (where * count).long())
 
 
 def cached_latents(

@@ -35,6 +35,9 @@ class ControlNetRecipe(BaseModel, extra="forbid", frozen=True):
     conditioning_dropout_prob: float = Field(
         0.5, ge=0, lt=1, description="captions left out, so that edges say what a thing is"
     )
+    noisiest: float = Field(
+        0.35, ge=0, le=1, description="samples drawn from the noisiest eighth of the timesteps"
+    )
     conditioning_channels: tuple[int, ...] = Field(
         (16, 32, 96), description="of the layers that bring the edges to the latents' size"
     )
@@ -72,7 +75,14 @@ def train_controlnet(
     unet.eval().requires_grad_(False).to(state.device)
     scenes = Captioned(recipe.scenes, recipe.world, recipe.size, recipe.edited, recipe.loop.seed)
     folder = cache or work / "cache"
-    data = CaptionedLatents.of(scenes, parts, recipe.conditioning_dropout_prob, folder, state)
+    data = CaptionedLatents.of(
+        scenes,
+        parts,
+        folder,
+        state,
+        conditioning_dropout_prob=recipe.conditioning_dropout_prob,
+        noisiest=recipe.noisiest,
+    )
     edges = cached_edges(scenes, recipe, folder, state.is_main_process)
 
     def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:

@@ -41,6 +41,9 @@ class TextToImageRecipe(BaseModel, extra="forbid", frozen=True):
     scenes: int = Field(60_000, ge=1, description="captioned pictures to learn from")
     edited: float = Field(0.7, ge=0, le=1, description="share of them that an edit has changed")
     conditioning_dropout_prob: float = Field(0.1, ge=0, lt=1, description="captions left out")
+    noisiest: float = Field(
+        0.35, ge=0, le=1, description="samples drawn from the noisiest eighth of the timesteps"
+    )
     unet: dict[str, Any] = Field(description="the rest of UNet2DConditionModel's config")
     num_inference_steps: int = Field(20, ge=1, description="of the validation sheets, and the")
     guidance_scale: float = Field(4.0, ge=1, description="defaults that the model is stored with")
@@ -78,7 +81,12 @@ def train_text_to_image(
     parts = load_parts(base, state.device)
     scenes = Captioned(recipe.scenes, recipe.world, recipe.size, recipe.edited, recipe.loop.seed)
     data = CaptionedLatents.of(
-        scenes, parts, recipe.conditioning_dropout_prob, cache or work / "cache", state
+        scenes,
+        parts,
+        cache or work / "cache",
+        state,
+        conditioning_dropout_prob=recipe.conditioning_dropout_prob,
+        noisiest=recipe.noisiest,
     )
     unet = build_unet(recipe, parts.vae, parts.text_encoder)
     if start is not None:
