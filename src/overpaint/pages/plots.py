@@ -151,7 +151,7 @@ def histogram_plot(
     for number, (name, found) in enumerate(shares.items()):
         if not found:
             continue
-        edges = [(across.at(first + min(found) * width), bottom)]
+        edges: list[tuple[float, float]] = [(across.at(first + min(found) * width), bottom)]
         for b in range(min(found), max(found) + 1):
             y = up.at(found.get(b, 0.0))
             edges += [(across.at(first + b * width), y), (across.at(first + (b + 1) * width), y)]
