@@ -5,7 +5,7 @@
 A tiny language model of random weights writes triplets for 24 captions in eight shards. An
 uninterrupted run gives the wanted bytes and the time that it takes; then the same command is killed
 at moments drawn uniformly from that time and started again, until it finishes, as often as it takes.
-Exit code 1 when a byte of the result differs, or when a shard that was there was written again.
+Exit code 1 when a byte of the shards or tallies differs, or when a shard that was there was written again.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
-from overpaint.files import content_hash
+from killing import kill, run_whole
+
 from overpaint.models import quiet_libraries
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -50,11 +49,6 @@ def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def shards(out: Path) -> dict[str, int]:
-    """When each shard was written."""
-    return {path.name: path.stat().st_mtime_ns for path in out.glob("data/train-*.parquet")}
-
-
 def main() -> int:
     """Run it; see the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -67,48 +61,10 @@ def main() -> int:
         with quiet_libraries():
             build_tiny_language_model(folder / "model")
         (folder / "captions.txt").write_text("\n".join(CAPTIONS) + "\n")
-        began = time.perf_counter()
-        errors = start(folder, folder / "whole").communicate()[1]
-        seconds = time.perf_counter() - began
-        if not (folder / "whole" / "summary.json").is_file():
-            raise SystemExit(errors.decode())
-        report = kill(folder, options.kills, seconds, draw)
+        seconds = run_whole(partial(start, folder), folder / "whole")
+        report = kill(partial(start, folder), folder / "whole", seconds, options.kills, draw)
     print(json.dumps({"seconds_uninterrupted": round(seconds, 1), **report}, indent=1))
-    return int(report["runs_that_differ"] > 0 or report["shards_written_twice"] > 0)
-
-
-def kill(folder: Path, kills: int, seconds: float, draw: random.Random) -> dict[str, object]:
-    """Kill and rerun until `kills` are reached and the last run has finished."""
-    wanted, out = content_hash(folder / "whole"), folder / "killed"
-    done = differ = twice = 0
-    finished: list[int] = []
-    while done < kills:
-        while True:
-            before = shards(out)
-            process = start(folder, out)
-            try:
-                process.communicate(timeout=draw.uniform(0, seconds) if done < kills else None)
-                ended = True
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
-                ended, done = False, done + 1
-                finished.append(len(shards(out)))
-                print(f"kill {done}: {finished[-1]} shards", file=sys.stderr, flush=True)
-            now = shards(out)
-            twice += sum(now.get(name) != at for name, at in before.items())
-            if ended:
-                break
-        if process.returncode:
-            raise SystemExit(f"the rerun failed with exit code {process.returncode}")
-        differ += content_hash(out) != wanted
-        shutil.rmtree(out)
-    return {
-        "kills": done,
-        "shards_at_each_kill": finished,
-        "runs_that_differ": differ,
-        "shards_written_twice": twice,
-    }
+    return int(report["runs_that_differ"] != 0 or report["shards_written_twice"] != 0)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
 
 from overpaint.errors import UserError
 from overpaint.files import reason
@@ -50,7 +58,14 @@ class Recipe(BaseModel):
     name: str = Field("unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int = Field(42, ge=0, lt=2**63)
     engine: Literal["local", "ray"] = "local"
-    workers: int = Field(default=1, ge=1, description="processes that make shards; those of Ray")
+    workers: int = Field(default=1, ge=1, description="processes that make shards, on Ray")
+
+    @field_validator("workers")
+    @classmethod
+    def _workers_are_ray_s(cls, workers: int, info: ValidationInfo) -> int:
+        if workers > 1 and info.data.get("engine") == "local":
+            raise ValueError("the local engine is one process: set engine: ray for more workers")
+        return workers
 
     def block(self, name: str, kind: type[BlockT]) -> BlockT:
         """The settings of one stage.
@@ -120,6 +135,15 @@ def read_block(
             source.put(tree, (name, *key.split(".")), value, "on the command line")
     _spread_seed(tree, blocks)
     return source.validate(tree, _recipe_type(blocks)).block(name, kind)
+
+
+def read_head(path: str | Path | None) -> Recipe:
+    """What a recipe says to all stages: its name, seed and engine. No block is looked at.
+
+    Raises:
+        UserError: as `read_recipe`.
+    """
+    return read_recipe(path, dict.fromkeys(STAGES, _Unread))
 
 
 class _Unread(BaseModel, extra="allow"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,12 @@ from PIL import Image
 from overpaint.errors import UserError
 from overpaint.evaluation import runs
 from overpaint.evaluation.cases import Case, CaseSet, scene_cases
-from overpaint.evaluation.runs import ModelGaveNothingError, SamplingSettings, run_cases
+from overpaint.evaluation.runs import (
+    CaseStage,
+    ModelGaveNothingError,
+    SamplingSettings,
+    run_cases,
+)
 from overpaint.evaluation.scoring import Scorer
 
 
@@ -29,7 +35,8 @@ def plain_cases(count: int, broken: tuple[int, ...] = ()) -> CaseSet:
 
 def run(editor: FakeEditor, cases: CaseSet, folder: Path, seed: int = 0, model: str = "m"):  # type: ignore[no-untyped-def]
     settings = SamplingSettings(seed=seed)
-    return run_cases(editor, cases, Scorer(), settings, folder, {"model": model})  # type: ignore[arg-type]
+    open_stage = partial(CaseStage, editor, cases, Scorer(), settings)  # type: ignore[arg-type]
+    return run_cases(open_stage, cases, settings, folder, {"model": model})
 
 
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch) -> None:
@@ -77,7 +84,7 @@ def test_noise_depends_on_the_case_alone(tmp_path: Path, monkeypatch) -> None:
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     run(FakeEditor(keep), plain_cases(3), tmp_path)
-    with pytest.raises(UserError, match="sampling was"):
+    with pytest.raises(UserError, match="seed was 0 and is now 5"):
         run(FakeEditor(keep), plain_cases(3), tmp_path, seed=5)
     with pytest.raises(UserError, match="model was m and is now other"):
         run(FakeEditor(keep), plain_cases(3), tmp_path, model="other")

@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from overpaint.engine import running
 from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.formats import read_triplets
@@ -113,14 +114,14 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     captions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run(captions, tmp_path / "whole")
-    write, written = generation.write_shard, []
+    write, written = running.write_shard, []
 
     def stop_at_third(*arguments: object) -> None:
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(write(*arguments))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(generation, "write_shard", stop_at_third)
+    monkeypatch.setattr(running, "write_shard", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
         run(captions, tmp_path / "stopped")
     monkeypatch.undo()

@@ -160,6 +160,7 @@ def test_one_stage_alone_needs_its_input(recipe: Path, tmp_path: Path, capsys: C
         ("pairs.steps=3", "pairs.steps (--set pairs.steps=3) is no known key"),
         ("train.steps=many", "train.steps (--set train.steps=many): input should be a valid int"),
         ("evaluate=null", "has no block `evaluate:`"),
+        ("workers=2", "workers (--set workers=2): the local engine is one process"),
     ],
 )
 def test_what_cannot_work_is_one_sentence_before_the_first_stage(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
 from overpaint.cli._output import print_json, say
 from overpaint.cli.scenes import World
 
@@ -120,6 +121,8 @@ def evaluate(
             "--set", metavar="KEY=VALUE", help="One setting of evaluate:, such as scenes=100."
         ),
     ] = None,
+    engine: EngineOption = None,
+    workers: WorkersOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure models on scenes or pairs and write a report; the same command resumes."""
@@ -171,6 +174,7 @@ def evaluate(
         output,
         command=shlex.join(["overpaint", *sys.argv[1:]]),
         say=lambda sentence: say(f"note: {sentence}"),
+        engine=read_engine(engine, workers, recipe),
     )
     _print(report, output, time.perf_counter() - began, as_json=as_json)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
 from overpaint.cli._output import print_json, say
 
 app = typer.Typer(
@@ -63,6 +64,8 @@ def generate(
         str | None,
         typer.Option(help="float32, float16, bfloat16. [default: bfloat16 on a GPU, else float32]"),
     ] = None,
+    engine: EngineOption = None,
+    workers: WorkersOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Write triplets for captions; the same command resumes a run that was stopped."""
@@ -85,9 +88,10 @@ def generate(
     from overpaint.instruct.opening import find_captions, find_writer
     from overpaint.instruct.report import table
 
+    where = read_engine(engine, workers, recipe)
     open_writer, identity = find_writer(values, device=device, dtype=dtype)
     source = find_captions(values, output)
-    summary = write_triplets(source, output, open_writer, values, identity)
+    summary = write_triplets(source, output, open_writer, values, identity, where)
     if as_json:
         print_json({"folder": str(output), **summary})
         return

@@ -50,6 +50,14 @@ def quarantined(tallies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _make(job: Job, missing: list[int], engine: Engine, done: Done) -> Generator[tuple[int, Made]]:
+    if engine.kind == "ray":
+        from overpaint.engine.on_ray import make_on_ray
+
+        return make_on_ray(job, missing, done, engine)
+    if engine.workers != 1:
+        raise UserError(
+            "the local engine is one worker, this process: take the ray engine for more."
+        )
     return make_inline(job, missing, done)
 
 

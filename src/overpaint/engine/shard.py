@@ -14,12 +14,16 @@ HOPELESS = 8  # rows that fail from a shard's first on: then it is not the rows'
 Attempt = Callable[[Sequence[Row], Done], Made]
 
 
+class WorkerDiedError(Exception):
+    """The process that an attempt ran in has ended."""
+
+
 def make_shard(attempt: Attempt, rows: Sequence[Row], done: Done) -> Made:
     """Make one shard of `rows` by `attempt`, which is a stage wherever it runs.
 
     When that fails, every row is tried alone, up to `TRIES` times; those that fail each time
     are set aside, and the shard is made of the rest. `tally["quarantined"]` then holds them,
-    with their reasons.
+    with their reasons. A shard whose worker died is tried once more before any row is suspected.
 
     Raises:
         UserError: the stage says so.
@@ -27,6 +31,8 @@ def make_shard(attempt: Attempt, rows: Sequence[Row], done: Done) -> Made:
     """
     count = _Count(len(rows), done)
     made = _outcome(attempt, rows, count)
+    if isinstance(made, WorkerDiedError):
+        made = _outcome(attempt, rows, count)
     if isinstance(made, Exception):
         faults = _faults(attempt, rows)
         made = attempt([row for index, row in enumerate(rows) if index not in faults], count)

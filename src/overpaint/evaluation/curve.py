@@ -43,7 +43,7 @@ def trade_off(
     """The metrics of the same cases, with the same noise, at every pair of scales.
 
     Args:
-        editor, cases, scorer, settings: see `runs.run_cases`.
+        editor, cases, scorer, settings: see `runs.CaseStage`.
         folder: each point is kept there when it is made, so a rerun makes those that are missing.
         image_scales: s_I; text_scales: s_T, the settings' or the model's own where empty.
 

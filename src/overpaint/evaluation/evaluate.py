@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from overpaint.claims import sole_owner
 from overpaint.editing import Editor
+from overpaint.engine import Engine, Stage
 from overpaint.errors import UserError
 from overpaint.evaluation import galleries
 from overpaint.evaluation.bias import BiasAudit, audit_drawn_people, audit_photos
@@ -29,6 +32,7 @@ from overpaint.evaluation.report import (
 )
 from overpaint.evaluation.runs import (
     CaseResult,
+    CaseStage,
     ModelGaveNothingError,
     SamplingSettings,
     read_edited,
@@ -82,19 +86,20 @@ def evaluate(
     dtype: str | None = None,
     command: str = "",
     say: Say = lambda _: None,
+    engine: Engine | None = None,
 ) -> Report:
     """Evaluate models on cases; write `report.json`, its schema and `report.html` to `out`.
 
     One model is in memory at a time. Killed and started again, it does what is missing. What
     cannot be had (a judge, a broken picture, a model of NaN) is left out, said, and noted in the
-    report.
+    report. The cases go through `engine`; the extra sections are made in this process.
 
     Raises:
-        UserError: there is nothing to evaluate, or no model could be.
+        UserError: there is nothing to evaluate, no model could be, or another process writes to
+            `out`.
     """
     if cases.count == 0:
         raise UserError(f"there is nothing to evaluate: {cases.title} holds no cases.")
-    extras = extras or Extras()
     notes = list(cases.notes)
     for sentence in notes:
         say(sentence)
@@ -105,41 +110,57 @@ def evaluate(
 
     for name in models:
         find_model(name)  # a misspelt name must not cost an hour first
-    scorer = _load_judges(judges, device, note)
-    done: list[ModelReport] = []
-    pictures = Pictures()
-    sections: dict[str, dict[str, Any]] = {"curves": {}, "drift": {}, "bias": {}}
-    for name, label in zip(models, labels(models), strict=True):
-        editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
-        folder = out / "work" / label
-        record = {"model": name, "sha256": model_hash(name)}
-        record |= {"clip": judges.clip if scorer.clip else None}
-        record |= {"dino": judges.dino if scorer.dino else None}
-        try:
-            results = run_cases(editor, cases, scorer, settings, folder / "cases", record)
-        except ModelGaveNothingError as error:
-            note(f"{name} was left out: {error}")
-            continue
-        done.append(
-            model_report(label, name, record["sha256"], _sampling(editor, settings), results)
+    with sole_owner(out):
+        scorer = _load_judges(judges, device, note)
+        found = Judges(judges.clip if scorer.clip else None, judges.dino if scorer.dino else None)
+        done: list[ModelReport] = []
+        pictures = Pictures()
+        sections: dict[str, dict[str, Any]] = {"curves": {}, "drift": {}, "bias": {}}
+        for name, label in zip(models, labels(models), strict=True):
+            editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
+            folder = out / "work" / label
+            sha256 = model_hash(name)
+            record = {"model": name, "sha256": sha256, **vars(found)}
+            open_stage: Callable[[], Stage] = partial(CaseStage, editor, cases, scorer, settings)
+            if engine is not None and engine.kind == "ray":
+                open_stage = partial(_open_stage, name, found, cases, settings, device, dtype)
+            try:
+                results = run_cases(open_stage, cases, settings, folder / "cases", record, engine)
+            except ModelGaveNothingError as error:
+                note(f"{name} was left out: {error}")
+                continue
+            sampling = _sampling(editor, settings)
+            done.append(model_report(label, name, sha256, sampling, results))
+            pictures.cases[label] = _shown_cases(cases, results, folder / "cases")
+            _add_sections(editor, label, cases, scorer, settings, extras or Extras(), folder,
+                          sections, pictures, note)  # fmt: skip
+        if not done:
+            raise UserError(f"no model could be evaluated: {notes[-1]}")
+        report = make_report(
+            title=cases.title,
+            data=dict(cases.settings),
+            models=done,
+            notes=notes,
+            command=command,
+            versions=lock(Recipe(name="evaluate", seed=settings.seed))["versions"],
+            **sections,
         )
-        pictures.cases[label] = _shown_cases(cases, results, folder / "cases")
-        _add_sections(editor, label, cases, scorer, settings, extras, folder, sections, pictures,
-                      note)  # fmt: skip
-    if not done:
-        raise UserError(f"no model could be evaluated: {notes[-1]}")
-    report = make_report(
-        title=cases.title,
-        data=dict(cases.settings),
-        models=done,
-        notes=notes,
-        command=command,
-        versions=lock(Recipe(name="evaluate", seed=settings.seed))["versions"],
-        **sections,
-    )
-    write_report(report, out)
-    write_page(report, pictures, out / "report.html")
+        write_report(report, out)
+        write_page(report, pictures, out / "report.html")
     return report
+
+
+def _open_stage(
+    name: str,
+    judges: Judges,
+    cases: CaseSet,
+    settings: SamplingSettings,
+    device: str | None,
+    dtype: str | None,
+) -> CaseStage:
+    """The model and the judges of a worker in another process."""
+    editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
+    return CaseStage(editor, cases, _load_judges(judges, device, lambda _: None), settings)
 
 
 def labels(models: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from overpaint.engine import Engine
 from overpaint.evaluation.cases import CaseSet, read_cases, scene_cases
 from overpaint.evaluation.evaluate import Extras, Judges, Say, evaluate
 from overpaint.evaluation.report import Report
@@ -27,6 +28,7 @@ def evaluate_as_set(
     *,
     command: str,
     say: Say,
+    engine: Engine | None = None,
 ) -> Report:
     """`evaluate` with the cases, judges, sampling and sections that `settings` ask for.
 
@@ -46,6 +48,7 @@ def evaluate_as_set(
         dtype=settings.dtype,
         command=command,
         say=say,
+        engine=engine,
     )
 
 

@@ -1,6 +1,6 @@
 """One model over all cases: edited and scored once, in shards that survive a kill.
 
-    FOLDER/record.json          what was run: data, settings, the model's hash
+    FOLDER/run.json             what was run: data, settings, the model's hash
     FOLDER/data/train-*.parquet one row a case: its scores and the edited picture
 
 The same command goes on where it stopped; another model or other settings are refused.
@@ -9,8 +9,7 @@ The same command goes on where it stopped; another model or other settings are r
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,13 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from overpaint.editing import Editor
+from overpaint.engine import Done, Engine, Job, Made, Row, Stage, quarantined, run
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case, CaseSet
 from overpaint.evaluation.scoring import METRICS, Scorer, Scores
-from overpaint.files import reason, write_atomic
-from overpaint.progress import Progress
-from overpaint.records import changes
 from overpaint.rows import png_bytes
 from overpaint.seeds import derive_seed
-from overpaint.shards import missing_shards, shard_path, write_shard
+from overpaint.shards import shard_path
 
 CASES_PER_SHARD = 64  # the unit of work that a kill may cost
 _HOPELESS = 16  # cases that fail from the first on, after which a model is given up
@@ -66,36 +63,62 @@ class ModelGaveNothingError(UserError):
     """No case of a whole beginning could be edited: the model is at fault, not the cases."""
 
 
+@dataclass(frozen=True)
+class CaseStage:
+    """Editing and scoring of cases, as a stage of the engine."""
+
+    editor: Editor
+    cases: CaseSet
+    scorer: Scorer
+    settings: SamplingSettings
+
+    def __call__(self, rows: Sequence[Row], done: Done) -> Made:
+        """One row a case, left out or scored.
+
+        Raises:
+            ModelGaveNothingError: none of the first cases could be edited.
+        """
+        indices = [int(row["index"]) for row in rows]
+        made = _edit_shard(self.editor, self.cases, indices, self.scorer, self.settings)
+        if indices == list(_indices(0, _shards(self.cases), self.cases.count)):
+            _check_hope(made)
+        done(len(rows))
+        return Made(made)
+
+
 def run_cases(
-    editor: Editor,
+    open_stage: Callable[[], Stage],
     cases: CaseSet,
-    scorer: Scorer,
     settings: SamplingSettings,
     folder: Path,
     record: Mapping[str, Any],
+    engine: Engine | None = None,
 ) -> list[CaseResult]:
     """Edit and score what is missing; returns all results, in the order of the cases.
 
-    A case that cannot be read or edited is left out, with its sentence.
+    `open_stage` gives a `CaseStage` of these cases and settings. A case that cannot be read or
+    edited is left out, with its sentence.
 
     Raises:
         UserError: the folder holds the results of something else, or cannot be written.
         ModelGaveNothingError: the model fails from the first case on.
     """
-    check_record(folder, {**record, "data": dict(cases.settings), "sampling": settings})
-    shards = -(-cases.count // CASES_PER_SHARD)
-    missing = missing_shards(folder, shards)
-    done = cases.count - sum(len(_indices(shard, shards, cases.count)) for shard in missing)
-    if missing:
-        with Progress("evaluate", total=cases.count, done=done) as progress:
-            for shard in missing:
-                indices = _indices(shard, shards, cases.count)
-                rows = _edit_shard(editor, cases, indices, scorer, settings)
-                if shard == 0:
-                    _check_hope(rows)
-                write_shard(folder, shard, shards, rows, _features())
-                progress.advance(len(indices))
-    return read_results(folder, shards)
+    shards = _shards(cases)
+    job = Job(
+        out=folder,
+        title="evaluate",
+        shards=[
+            [{"index": index} for index in _indices(shard, shards, cases.count)]
+            for shard in range(shards)
+        ],
+        open_stage=open_stage,
+        features=_features(),
+        record={**record, "data": dict(cases.settings), "sampling": settings.model_dump()},
+    )
+    aside = quarantined(run(job, engine))
+    failed = [_row(bad["row"]["index"], None, left_out=bad["reason"]) for bad in aside]
+    results = [*_read_results(folder, shards), *map(_result, failed)]
+    return sorted(results, key=lambda result: result.index)
 
 
 def edit_cases(
@@ -148,43 +171,27 @@ def read_edited(folder: Path, count: int, indices: Sequence[int]) -> dict[int, I
     return wanted
 
 
-def read_results(folder: Path, shards: int) -> list[CaseResult]:
-    """The results in a folder, in the order of the cases."""
+def _read_results(folder: Path, shards: int) -> list[CaseResult]:
     import pyarrow.parquet as pq
 
     names = [metric.name for metric in METRICS]
     columns = ["index", "key", "kind", "instruction", "left_out", *names]
-    results = []
-    for shard in range(shards):
-        for row in pq.read_table(shard_path(folder, shard, shards), columns=columns).to_pylist():
-            scores = {name: row.pop(name) for name in names}
-            results.append(CaseResult(scores=scores, **row))
-    return sorted(results, key=lambda result: result.index)
+    return [
+        _result(row)
+        for shard in range(shards)
+        for row in pq.read_table(shard_path(folder, shard, shards), columns=columns).to_pylist()
+    ]
 
 
-def check_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write `record.json`, or compare with the one that is there.
-
-    Raises:
-        UserError: naming what differs.
-    """
-    path = folder / "record.json"
-    now = json.loads(json.dumps(record, default=lambda model: model.model_dump()))
-    if not path.exists():
-        write_atomic(path, json.dumps(now, indent=1).encode())
-        return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {reason(error)}.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is broken: delete {folder} to evaluate afresh.") from error
-    changed = changes(before, now)
-    if changed:
-        raise UserError(
-            f"{folder} holds other results ({'; '.join(changed)}): choose another output folder, "
-            "or delete this one."
-        )
+def _result(row: Mapping[str, Any]) -> CaseResult:
+    return CaseResult(
+        index=row["index"],
+        key=row["key"],
+        kind=row["kind"],
+        instruction=row["instruction"],
+        scores={metric.name: row[metric.name] for metric in METRICS},
+        left_out=row["left_out"],
+    )
 
 
 def _edit_shard(
@@ -236,6 +243,10 @@ def _check_hope(rows: Sequence[Mapping[str, Any]]) -> None:
     edited = [row for row in rows if row["key"] and row["kind"]]
     if edited and all(row["left_out"] for row in edited):
         raise ModelGaveNothingError(str(edited[0]["left_out"]))
+
+
+def _shards(cases: CaseSet) -> int:
+    return -(-cases.count // CASES_PER_SHARD)
 
 
 def _indices(shard: int, shards: int, count: int) -> range:

@@ -2,7 +2,7 @@
 
     DIR/data/train-00000-of-000NN.parquet    the rows that are kept
     DIR/tallies/train-00000-of-000NN.json    what was rejected on the way to that shard, by reason
-    DIR/instruct.json                        what the folder was made from
+    DIR/run.json                             what the folder was made from
     DIR/summary.json, triplets.html          written when all shards are there
 
 A shard holds the captions whose key falls to it, each with its `per_caption` edits. Everything
@@ -16,10 +16,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from overpaint.engine import Done, Engine, Job, Made, Row, quarantined, run
 from overpaint.errors import UserError
 from overpaint.files import write_atomic
 from overpaint.formats import read_captions
@@ -35,25 +37,15 @@ from overpaint.instruct.report import summarise, write_page
 from overpaint.instruct.settings import GenerateSettings, InstructSettings
 from overpaint.instruct.words import near_key
 from overpaint.instruct.writing import Request, Writer, Writing
-from overpaint.progress import Progress
-from overpaint.records import binding, changes
+from overpaint.records import binding
 from overpaint.rows import WrittenTriplet, written_features
 from overpaint.seeds import derive_seed
-from overpaint.shards import (
-    missing_shards,
-    row_key,
-    row_seed,
-    shard_of,
-    shard_path,
-    write_card,
-    write_shard,
-)
+from overpaint.shards import row_key, row_seed, shard_path, split, write_card
 from overpaint.tally import Tally
 
 NO_STRUCTURE = "no valid text"
 REPEATED = "an instruction that the shard has already"
 
-_RECORD = "instruct.json"
 _SUMMARY = "summary.json"
 
 
@@ -63,11 +55,12 @@ def generate(
     open_writer: Callable[[], Writer],
     settings: InstructSettings,
     identity: str,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Turn every caption of a source into triplets under `out`; returns the summary.
 
-    `open_writer` is called when there is something to write; `identity` tells its model from
-    another. The same call resumes: shards that are there are not written again.
+    `open_writer` is called in each worker, when there is something to write; `identity` tells its
+    model from another. The same call resumes: shards that are there are not written again.
 
     Raises:
         UserError: the captions cannot be read, `out` was made from other captions, settings or
@@ -77,30 +70,59 @@ def generate(
     kept = list(keep_captions(read_captions(captions, reading), reading))
     if not kept:
         raise UserError(f"none of the {reading.seen} captions in {captions} can be used.")
-    record = _record(kept, settings, identity)
-    _refuse_others(out, record)
-    shards = _split(kept, settings.generate.captions_per_shard)
-    missing = missing_shards(out, len(shards))
-    wanted = settings.generate.per_caption
-    if missing:
-        writer = open_writer()
-        _write_json(out / _RECORD, record)  # only now: a model that cannot be loaded leaves none
-        done = sum(len(rows) for i, rows in enumerate(shards) if i not in missing) * wanted
-        with Progress("triplets", total=len(kept) * wanted, done=done) as progress:
-            for index in missing:
-                rows, tally = write_rows(shards[index], writer, settings, progress.advance)
-                # The tally goes first: the shard is what says that both are there.
-                _write_json(_tally_path(out, index, len(shards)), tally.to_dict())
-                as_rows = [row.to_row() for row in rows]
-                write_shard(out, index, len(shards), as_rows, written_features())
-                progress.advance(0, f"{tally.kept} kept of {tally.seen} tries in the last shard")
-    return _finish(out, len(shards), len(kept) * wanted, reading, settings, identity)
+    rows = [{"original_prompt": caption} for caption in kept]
+    job = Job(
+        out=out,
+        title="captions",
+        shards=split(rows, _key, settings.generate.captions_per_shard),
+        open_stage=partial(_open_stage, open_writer, settings),
+        features=written_features(),
+        record=_record(kept, settings, identity),
+    )
+    tallies = run(job, engine)
+    wanted = len(kept) * settings.generate.per_caption
+    return _finish(out, tallies, wanted, reading, settings, identity)
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """The summary of a finished folder of triplets; None where there is none."""
     path = folder / _SUMMARY
     return _read_json(path) if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class WritingStage:
+    """Captions → triplets, as a stage of the engine."""
+
+    writer: Writer
+    settings: InstructSettings
+
+    def __call__(self, rows: Sequence[Row], done: Done) -> Made:
+        """The triplets of the captions in `rows`."""
+        captions = [row["original_prompt"] for row in rows]
+        count = _InCaptions(done, self.settings.generate.per_caption)
+        triplets, tally = write_rows(captions, self.writer, self.settings, count)
+        return Made([triplet.to_row() for triplet in triplets], tally.to_dict())
+
+
+def _open_stage(open_writer: Callable[[], Writer], settings: InstructSettings) -> WritingStage:
+    return WritingStage(open_writer(), settings)
+
+
+def _key(row: Row) -> str:
+    return row_key(row["original_prompt"])
+
+
+class _InCaptions:
+    """Told of edits, tells of captions."""
+
+    def __init__(self, done: Done, per_caption: int) -> None:
+        self.done, self.per_caption, self.edits = done, per_caption, 0
+
+    def __call__(self, edits: int) -> None:
+        before = self.edits // self.per_caption
+        self.edits += edits
+        self.done(self.edits // self.per_caption - before)
 
 
 @dataclass(frozen=True)
@@ -195,15 +217,6 @@ class _Judge:
         return None
 
 
-def _split(captions: Sequence[str], per_shard: int) -> list[list[str]]:
-    """The captions of each shard, in the order of their keys."""
-    count = -(-len(captions) // per_shard)
-    shards: list[list[str]] = [[] for _ in range(count)]
-    for key, caption in sorted((row_key(caption), caption) for caption in captions):
-        shards[shard_of(key, count)].append(caption)
-    return shards
-
-
 def _record(captions: Sequence[str], settings: InstructSettings, identity: str) -> dict[str, Any]:
     """What the folder is made from."""
     return {
@@ -215,25 +228,9 @@ def _record(captions: Sequence[str], settings: InstructSettings, identity: str) 
     }
 
 
-def _refuse_others(out: Path, record: dict[str, Any]) -> None:
-    """Never write over what another run made, or something else did."""
-    path = out / _RECORD
-    if not path.is_file():
-        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-            raise UserError(f"{out} holds something else: choose another folder, or delete it.")
-        return
-    before = _read_json(path)
-    changed = changes(before, record)
-    if changed:
-        raise UserError(
-            f"{out} holds triplets of another run ({'; '.join(changed[:5])}): choose another "
-            "folder, or what it was before to go on with it."
-        )
-
-
 def _finish(
     out: Path,
-    count: int,
+    tallies: Sequence[dict[str, Any]],
     wanted: int,
     reading: Tally,
     settings: InstructSettings,
@@ -244,9 +241,12 @@ def _finish(
 
     rows: list[dict[str, Any]] = []
     tally = Tally()
-    for index in range(count):
-        rows += pq.read_table(shard_path(out, index, count)).to_pylist()
-        tally.add(Tally.from_dict(_read_json(_tally_path(out, index, count))))
+    for index, values in enumerate(tallies):
+        rows += pq.read_table(shard_path(out, index, len(tallies))).to_pylist()
+        tally.add(Tally.from_dict(values))
+    for bad in quarantined(tallies):
+        tally.seen += 1
+        tally.reject(f"set aside: {bad['reason']}", bad["row"]["original_prompt"])
     summary = summarise(rows, wanted, reading, tally)
     summary |= {"model": rows[0]["model"] if rows else None, "seed": settings.seed}
     _write_json(out / _SUMMARY, summary)
@@ -259,10 +259,6 @@ def _finish(
         "Written by `overpaint instruct generate`; see `summary.json` and `triplets.html`.",
     )
     return summary
-
-
-def _tally_path(out: Path, index: int, count: int) -> Path:
-    return out / "tallies" / shard_path(out, index, count).with_suffix(".json").name
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def draw(found: Calibration) -> str:
         height += tall + 14
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 440 {height:.0f}" '
-        f'font-size="12" font-family="system-ui, sans-serif"><style>{page_style()}</style>'
+        f'font-size="12"><style>{page_style()} .plot {{ font-family: system-ui, sans-serif }}</style>'
         f"{''.join(parts)}</svg>\n"
     )
 
@@ -244,8 +245,13 @@ def _distributions(
 
 
 def _example(scenes: SceneSample, index: int) -> Example:
-    seed = derive_seed(scenes.seed, "calibration", index)
-    return sample_example(seed, scenes.split, scenes.world, scenes.size)
+    """One whose edit shows in the caption: without that there is no direction to compare."""
+    for attempt in count():
+        seed = derive_seed(scenes.seed, "calibration", index, attempt)
+        example = sample_example(seed, scenes.split, scenes.world, scenes.size)
+        if example.original_prompt != example.edited_prompt:
+            return example
+    raise AssertionError("count() ends never")
 
 
 def _cut(threshold: float, right: Sequence[float], wrong: Sequence[float]) -> Cut:

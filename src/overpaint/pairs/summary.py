@@ -56,10 +56,9 @@ def table(summary: Mapping[str, Any]) -> str:
     """The summary for a terminal."""
     speed, triplets = summary["speed"], summary["triplets"]
     lines = [
-        f"triplets   {triplets['kept']} of {triplets['seen']} used",
-        f"pairs      {summary['accepted']} of {summary['rows_kept']} triplets "
-        f"({_percent(summary['acceptance'])} of {summary['rows']}), "
-        f"from {summary['candidates']} candidates",
+        f"triplets   {triplets['kept']} of {triplets['seen']} used, "
+        f"{summary['rows_kept']} have a pair ({_percent(summary['acceptance'])})",
+        f"pairs      {summary['accepted']} of {summary['candidates']} candidates",
     ]
     if speed is not None:
         lines.append(

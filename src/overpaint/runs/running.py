@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from overpaint.claims import sole_owner
@@ -39,17 +41,16 @@ def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say
     """
     _refuse_processes()
     stages = _wanted(stages_of(recipe, folder), recipe, only)
+    lock = Lock.read(folder)
+    steps = [look(stage, before, lock) for stage, before in stages]
+    say(f"{recipe.name}, in {folder}:")
+    say(table(steps))
+    _check(recipe, [step.stage for step in steps if step.state != "done"])
+    made: dict[str, str] = {}
+    seconds: dict[str, float] = {}
     with sole_owner(folder):
         lock = Lock.read(folder)
-        steps = [look(stage, before, lock) for stage, before in stages]
-        say(f"{recipe.name}, in {folder}:")
-        say(table(steps))
-        open_steps = [step for step in steps if step.state != "done"]
-        for step in open_steps:
-            step.stage.check()
         lock.write(recipe)
-        made: dict[str, str] = {}
-        seconds: dict[str, float] = {}
         for stage, before in stages:
             step = look(stage, before, lock)  # what came before may have changed its input
             if step.state == "done":
@@ -61,6 +62,14 @@ def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say
             say(f"{stage.name}: {made[stage.name]} ({seconds[stage.name]:g} s)")
     page = folder / "report" / "report.html"
     return Outcome(folder, made, seconds, page if page.is_file() else None)
+
+
+def _check(recipe: Recipe, stages: Sequence[Stage]) -> None:
+    """Make sure that what will be started can start: no stage fails hours after the first began."""
+    if stages and recipe.engine == "ray" and find_spec("ray") is None:
+        raise UserError("engine: ray needs more packages: pip install 'overpaint[scale]'.")
+    for stage in stages:
+        stage.check()
 
 
 def _wanted(

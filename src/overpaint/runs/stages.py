@@ -148,7 +148,8 @@ class Instruct:
             finetune(values.data, model, self.writer, values)
             model = str(self.writer)
         open_writer, identity = find_writer(values, model)
-        summary = generate(find_captions(values, self.out), self.out, open_writer, values, identity)
+        captions = find_captions(values, self.out)
+        summary = generate(captions, self.out, open_writer, values, identity, self.engine)
         return f"{summary['rows']} triplets of {summary['wanted']} wanted"
 
 
@@ -344,6 +345,7 @@ class Evaluate:
             self.out,
             command=command,
             say=lambda sentence: say(f"note: {sentence}"),
+            engine=self.engine,
         )
         return " ".join(summary(report))
 

@@ -1,0 +1,202 @@
+"""Shards on Ray: one plain actor a worker, and another one when it dies.
+
+The actors only compute. What they make comes back to this process, which alone writes the
+folder: so workers need no common disk, and none can write when the run has ended.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from threading import Lock
+from typing import Any
+
+from overpaint.engine.cluster import connected
+from overpaint.engine.job import Done, Engine, Job, Made, Row, Stage
+from overpaint.engine.shard import TRIES, WorkerDiedError, make_shard
+from overpaint.engine.threads import THREADS, fixed_threads
+from overpaint.errors import UserError
+
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def make_on_ray(
+    job: Job, indices: Sequence[int], done: Done, engine: Engine
+) -> Generator[tuple[int, Made]]:
+    """Yield (index, what was made) for each of these shards of the job, as they are ready.
+
+    Raises:
+        UserError: Ray or its cluster cannot be had, workers die while they open the stage, or
+            the stage says so.
+    """
+    left: SimpleQueue[int] = SimpleQueue()
+    for index in indices:
+        left.put(index)
+    ready: SimpleQueue[tuple[int, Made]] = SimpleQueue()
+    lock = Lock()
+
+    def count(rows: int) -> None:
+        with lock:  # every worker has a thread here that counts
+            done(rows)
+
+    def work(worker: _Worker) -> None:
+        worker.open()  # first: a worker that finds no place in the cluster must hold no shard
+        while True:
+            try:
+                index = left.get_nowait()
+            except Empty:
+                return
+            ready.put((index, make_shard(worker.make, job.shards[index], count)))
+
+    with connected(engine) as (ray, own):
+        needs = _needs(ray, own, engine.workers)
+        some = range(min(engine.workers, len(indices)))
+        workers = [_Worker(ray, job.open_stage, needs) for _ in some]
+        threads = ThreadPoolExecutor(len(workers))
+        try:
+            yield from _as_ready(ready, len(indices), [threads.submit(work, w) for w in workers])
+        finally:
+            for worker in workers:
+                worker.close()
+            threads.shutdown()
+
+
+def _as_ready(
+    ready: SimpleQueue[tuple[int, Made]], count: int, at_work: Sequence[Future[None]]
+) -> Iterator[tuple[int, Made]]:
+    """Take `count` shards from the queue as they come, or the first error."""
+    while count:
+        try:
+            yield ready.get(timeout=SECONDS_BETWEEN_LOOKS)
+            count -= 1
+        except Empty:
+            for future in at_work:
+                if future.done():
+                    future.result()
+
+
+class _Actor:
+    """The stage, in the worker's process; Ray calls it from two threads, one to look."""
+
+    def __init__(self) -> None:
+        self.rows_tried = 0
+
+    def open(self, open_stage: Callable[[], Stage], folder: str) -> None:
+        """Load the models; their paths are taken from `folder`, as where the run was started."""
+        if os.path.isdir(folder):
+            os.chdir(folder)
+        with fixed_threads():
+            self.stage = open_stage()
+
+    def make(self, rows: Sequence[Row]) -> Made:
+        """Make one shard."""
+        self.rows_tried = 0
+        with fixed_threads():
+            return self.stage(rows, self._count)
+
+    def tried(self) -> int:
+        """How many rows of the shard were tried."""
+        return self.rows_tried
+
+    def _count(self, rows: int) -> None:
+        self.rows_tried += rows
+
+
+class _Worker:
+    """An actor as seen from here, the one at work or its successor."""
+
+    def __init__(self, ray: Any, open_stage: Callable[[], Stage], needs: dict[str, float]) -> None:
+        self.ray, self.open_stage, self.needs = ray, open_stage, needs
+        self.died = (
+            ray.exceptions.RayActorError,
+            ray.exceptions.ObjectLostError,
+            ray.exceptions.OutOfMemoryError,
+        )
+        self.actor: Any = None
+        self.closed = False
+        self.lock = Lock()
+
+    def open(self) -> None:
+        """Start an actor and load the models there.
+
+        Raises:
+            UserError: it dies every time, or the stage says so.
+        """
+        for _ in range(TRIES):
+            opened = False
+            try:
+                self._call(self._start().open, self.open_stage, os.getcwd())
+                opened = True
+                return
+            except self.died:
+                continue
+            finally:
+                if not opened:
+                    self._end()
+        raise UserError(
+            f"a worker died {TRIES} times while it loaded the models: most often the memory does "
+            "not suffice, so take fewer workers."
+        )
+
+    def make(self, rows: Sequence[Row], done: Done) -> Made:
+        """Make one shard there, as a stage does here.
+
+        Raises:
+            WorkerDiedError: the actor is no more.
+        """
+        if self.actor is None:
+            self.open()
+        try:
+            return self._call(self.actor.make, rows, done=done)
+        except self.died as error:
+            self._end()
+            raise WorkerDiedError("the process of its worker died") from error
+
+    def close(self) -> None:
+        """End the actor, whatever it does, and start none again."""
+        with self.lock:
+            self.closed = True
+        self._end()
+
+    def _start(self) -> Any:
+        with self.lock:
+            if self.closed:
+                raise UserError("the run was stopped.")
+            self.actor = self.ray.remote(_Actor).options(max_concurrency=2, **self.needs).remote()
+            return self.actor
+
+    def _end(self) -> None:
+        actor, self.actor = self.actor, None
+        if actor is not None:
+            self.ray.kill(actor)
+
+    def _call(self, method: Any, *args: object, done: Done = lambda rows: None) -> Any:
+        """What a method of the actor returns; `done` is told of the rows that it tries."""
+        actor, result, told = self.actor, method.remote(*args), 0
+        try:
+            while not self.ray.wait([result], timeout=SECONDS_BETWEEN_LOOKS)[0]:
+                tried = self.ray.get(actor.tried.remote())
+                done(tried - told)
+                told = tried
+            return self.ray.get(result)
+        except self.ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+
+
+def _needs(ray: Any, own: bool, workers: int) -> dict[str, float]:
+    """What each worker takes of the cluster: its processors, and its share of the GPUs.
+
+    A cluster of our own counts workers, not processors.
+
+    Raises:
+        UserError: the cluster has not even enough for one.
+    """
+    have = ray.cluster_resources()
+    cpus = 1 if own else THREADS
+    if have.get("CPU", 0) < cpus:
+        raise UserError(f"the Ray cluster has no {cpus} processors for a worker: add a node to it.")
+    gpus = have.get("GPU", 0)
+    return {"num_cpus": cpus, "num_gpus": 1 / math.ceil(workers / gpus) if gpus else 0}

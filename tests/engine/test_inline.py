@@ -1,0 +1,181 @@
+"""A job in this process: whole shards, nothing twice, bad rows set aside."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from squares import Square, calls, squares, whole_shards
+
+from overpaint.engine import Engine, quarantined, run
+from overpaint.engine.threads import THREADS
+from overpaint.errors import UserError
+from overpaint.files import content_hash
+
+TROUBLE = {5: "bad", 7: "bad once", 30: "bad"}
+
+
+def numbers(out: Path) -> list[int]:
+    """The squared numbers of a finished job."""
+    paths = sorted((out / "data").glob("*.parquet"))
+    rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
+    assert all(row["square"] == row["n"] ** 2 for row in rows)
+    return sorted(row["n"] for row in rows)
+
+
+def test_every_row_is_made_once(tmp_path: Path) -> None:
+    job = squares(tmp_path)
+    tallies = run(job)
+    assert numbers(job.out) == list(range(40))
+    assert [tally["seen"] for tally in tallies] == [len(shard) for shard in job.shards]
+    assert [rows for _, rows in calls(job)] == whole_shards(job)
+    assert json.loads((job.out / "run.json").read_text())["stage"] == {"power": 2}
+
+
+def test_a_finished_job_opens_no_stage(tmp_path: Path) -> None:
+    tallies = run(squares(tmp_path))
+
+    def never() -> Square:
+        raise AssertionError("the stage was opened")
+
+    assert run(squares(tmp_path, open_stage=never)) == tallies
+
+
+def test_a_stopped_job_makes_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from overpaint.engine import running
+
+    run(squares(tmp_path, "whole"))
+    write, written = running.write_shard, []
+
+    def stop_at_third(*arguments: object) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(write(*arguments))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(running, "write_shard", stop_at_third)
+    job = squares(tmp_path, "stopped")
+    with pytest.raises(KeyboardInterrupt):
+        run(job)
+    monkeypatch.undo()
+    run(job)
+    assert content_hash(job.out) == content_hash(squares(tmp_path, "whole").out)
+    # Only the shard that was in flight was made twice.
+    once, twice = whole_shards(job), whole_shards(job)[2:3]
+    assert sorted(rows for _, rows in calls(job)) == sorted(once + twice)
+
+
+def test_a_bad_row_is_set_aside_after_three_tries(tmp_path: Path) -> None:
+    job = squares(tmp_path, trouble=TROUBLE)
+    tallies = run(job)
+    assert numbers(job.out) == [n for n in range(40) if n not in (5, 30)]
+    assert sorted(quarantined(tallies), key=lambda bad: bad["row"]["n"]) == [
+        {"row": {"n": 5, "trouble": "bad"}, "reason": "ValueError: 5 is a bad number"},
+        {"row": {"n": 30, "trouble": "bad"}, "reason": "ValueError: 30 is a bad number"},
+    ]
+    tried = Counter(rows for _, rows in calls(job))
+    assert (tried["5"], tried["30"], tried["7"]) == (3, 3, 1)
+    assert quarantined(run(job)) == quarantined(tallies)  # from the disk, in a finished run
+
+
+def test_an_error_of_every_row_ends_the_job(tmp_path: Path) -> None:
+    """Else a mistake in the code would set aside a whole data set."""
+    with pytest.raises(ValueError, match="is a bad number"):
+        run(squares(tmp_path, trouble=dict.fromkeys(range(40), "bad")))
+
+
+def test_a_user_error_ends_the_job_with_its_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the model for squares is not here: install it"):
+        run(squares(tmp_path, trouble={3: "user"}))
+
+
+def test_a_folder_keeps_to_its_record(tmp_path: Path) -> None:
+    run(squares(tmp_path))
+    with pytest.raises(UserError, match="power was 2 and is now 3"):
+        run(squares(tmp_path, record={"numbers": 40, "stage": {"power": 3}}))
+
+
+def test_a_stage_that_cannot_be_opened_leaves_the_folder_free(tmp_path: Path) -> None:
+    def broken() -> Square:
+        raise UserError("no such model")
+
+    with pytest.raises(UserError, match="no such model"):
+        run(squares(tmp_path, open_stage=broken))
+    run(squares(tmp_path, record={"another": "model"}))
+
+
+def test_progress_counts_each_row_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(squares(tmp_path, trouble=TROUBLE))
+    assert capsys.readouterr().err.splitlines()[-1].startswith("squares: 40/40, ")
+
+
+def test_every_job_computes_with_the_same_number_of_threads(tmp_path: Path) -> None:
+    seen = []
+
+    def open_stage() -> Square:
+        seen.append(torch.get_num_threads())
+        return Square(tmp_path / "notes")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS + 1)
+    run(squares(tmp_path, open_stage=open_stage))
+    assert (seen, torch.get_num_threads()) == ([THREADS], THREADS + 1)
+    torch.set_num_threads(before)
+
+
+def test_the_local_engine_is_one_worker(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="take the ray engine for more"):
+        run(squares(tmp_path), Engine("local", workers=2))
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*file"):
+        run(squares(tmp_path, out=tmp_path / "file" / "out"))
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("overpaint.files._flush", full)
+    with pytest.raises(UserError, match=r"cannot write .*: no space left on device"):
+        run(squares(tmp_path))
+    monkeypatch.undo()
+    run(squares(tmp_path))
+    assert numbers(tmp_path / "out") == list(range(40))
+
+
+def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
+    program = [sys.executable, str(Path(__file__).with_name("squares.py")), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    other = subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        while not (tmp_path / "17.mark").exists():
+            assert other.poll() is None
+            time.sleep(0.05)
+        with pytest.raises(UserError, match="another process is writing to"):
+            run(squares(tmp_path, trouble={17: "slow"}))
+    finally:
+        other.kill()
+        other.wait()
+    run(squares(tmp_path))  # the system freed what the dead process held
+    assert numbers(tmp_path / "out") == list(range(40))
+
+
+def test_without_ray_one_sentence_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'overpaint\[scale\]'"):
+        run(squares(tmp_path), Engine("ray"))
