@@ -48,6 +48,10 @@ class Drawer:
                 f"{model.name} cannot draw at {self.side} pixels: set `resolution` to a multiple "
                 f"of {model.coarsest_factor}."
             )
+        # Convolutions are a sixth to a third faster with the channels innermost.
+        for part in (model.unet, model.controlnet, model.vae):
+            if part is not None:
+                part.to(memory_format=torch.channels_last)
         most = int(model.scheduler.config.num_train_timesteps)
         if self.steps > most:
             raise UserError(f"{self.steps} steps do not work: take from 1 to {most}.")
