@@ -165,6 +165,15 @@ def test_seeds_come_from_the_row(model):
         assert [c.conditioning_scale for c in row] == [0.5] * 3 + [1.5] * 3
 
 
+def test_noise_that_is_not_shared_is_the_sources_nowhere(model):
+    method = ControlNetMethod(
+        model, settings(seeds_per_scale=2, num_inference_steps=1, shared_noise=False)
+    )
+    (row,) = method.draw_candidates(REQUESTS[:1], sources()[:1])
+    own = [derive_seed(REQUESTS[0].seed, "candidate", n) for n in (0, 1)]
+    assert [c.seed for c in row] == own * 2
+
+
 def test_what_is_the_same_for_all_steps_is_done_once(model):
     """Two rows of two candidates, three steps: each network is asked no oftener than it must."""
     calls: dict[str, list[int]] = {}

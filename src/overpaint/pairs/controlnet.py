@@ -68,8 +68,8 @@ class ControlNetMethod:
     ) -> list[list[Candidate]]:
         """Candidates of every row: one for each conditioning scale and seed.
 
-        A row's first seed is its own, so that the candidates begin with the noise of their
-        source, which leaves them alike also where there is no edge.
+        With `shared_noise` a row's first seed is its own, so that the candidates begin with the
+        noise of their source, which leaves them alike also where there is no edge.
 
         Args:
             requests: the rows.
@@ -102,7 +102,9 @@ class ControlNetMethod:
 
     def _jobs(self, row: int, request: Request) -> list[_Job]:
         numbers = range(self.settings.seeds_per_scale)
-        seeds = [derive_seed(request.seed, "candidate", n) if n else request.seed for n in numbers]
+        seeds = [derive_seed(request.seed, "candidate", n) for n in numbers]
+        if self.settings.shared_noise:
+            seeds[0] = request.seed
         return [
             _Job(row, self._drawing(request.edited_prompt, seed), scale)
             for scale in self.settings.controlnet_conditioning_scales

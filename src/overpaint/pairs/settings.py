@@ -79,6 +79,10 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
         description="ControlNet: how strongly the source's edges bind, one candidate each",
     )
     seeds_per_scale: int = Field(default=1, ge=1, description="ControlNet: candidates a scale")
+    shared_noise: bool = Field(
+        default=True,
+        description="ControlNet: the first candidate of a scale begins with its source's noise",
+    )
     canny_low: int = Field(default=100, ge=0, le=2000, description="ControlNet: edge thresholds")
     canny_high: int = Field(default=200, ge=1, le=2000)
 
