@@ -23,10 +23,13 @@ CLASSES = {
 }
 
 
-def load_directory(folder: Path, dtype: torch.dtype, unet: str = "unet") -> EditingModel:
+def load_directory(
+    folder: Path, dtype: torch.dtype, unet: str = "unet", scheduler: str = "scheduler"
+) -> EditingModel:
     """Load the five parts that `model_index.json` names, on the CPU.
 
-    `unet` is the folder of the U-Net to take: nano keeps a second one beside that which edits.
+    `unet` and `scheduler` are the folders to take these from: nano keeps a U-Net that draws from
+    words, with its noise schedule, beside that which edits.
 
     Raises:
         UserError: a part is missing, broken, stored as a pickle, or of a class that an
@@ -46,7 +49,7 @@ def load_directory(folder: Path, dtype: torch.dtype, unet: str = "unet") -> Edit
             vae=load_weights(AutoencoderKL.from_pretrained, folder, "vae", dtype),
             text_encoder=load_weights(CLIPTextModel.from_pretrained, folder, "text_encoder", dtype),
             tokenizer=_load_part(CLIPTokenizer.from_pretrained, folder, "tokenizer"),
-            scheduler=_load_part(_scheduler_class(folder, index), folder, "scheduler"),
+            scheduler=_load_part(_scheduler_class(folder, index), folder, scheduler),
             defaults=read_defaults(folder),
         )
 

@@ -83,7 +83,7 @@ def _load_nano(dtype: torch.dtype) -> Components:
 
     place = find_model("nano")
     _nano_part(NANO_UNET)
-    return load_directory(Path(place.where), dtype, unet=NANO_UNET)
+    return load_directory(Path(place.where), dtype, unet=NANO_UNET, scheduler=NANO_UNET)
 
 
 def _nano_part(name: str) -> Path:

@@ -11,6 +11,7 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_utils import SCHEDULER_CONFIG_NAME
 from transformers import CLIPModel, CLIPTextModel
 
 from overpaint.errors import UserError
@@ -18,7 +19,12 @@ from overpaint.files import dir_aside
 
 
 def noise_schedule() -> DDIMScheduler:
-    """nano's schedule: SD 1.5's betas, v-prediction (2202.00512), latents never clipped."""
+    """nano's schedule: SD 1.5's betas, v-prediction (2202.00512), latents never clipped.
+
+    Rescaled so that the last step is noise alone, and sampled from that step on (2305.08891).
+    With SD's own schedule the last step shows where things stand; a model of latents as small as
+    nano's then reads that from the noise, and not from the caption.
+    """
     return DDIMScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,
@@ -27,6 +33,8 @@ def noise_schedule() -> DDIMScheduler:
         set_alpha_to_one=False,
         steps_offset=1,
         prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
     )
 
 
@@ -72,6 +80,7 @@ def ship(editor: Path, base: Path, parent: Path, controlnet: Path, out: Path) ->
         (aside / "README.md").unlink(missing_ok=True)
         _shorten(UNet2DConditionModel.from_pretrained(aside / "unet"), aside / "unet")
         _shorten(UNet2DConditionModel.from_pretrained(parent / "unet"), aside / "text_to_image")
+        shutil.copy(parent / "scheduler" / SCHEDULER_CONFIG_NAME, aside / "text_to_image")
         _shorten(ControlNetModel.from_pretrained(controlnet), aside / "controlnet")
         clip = CLIPModel.from_pretrained(base / "clip").half()
         # transformers would load float16 weights as float16, which processors compute slowly.

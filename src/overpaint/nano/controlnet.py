@@ -99,6 +99,7 @@ def train_controlnet(
             "vae": hash_weights(parts.vae),
             "text_encoder": hash_weights(parts.text_encoder),
             "unet": hash_weights(unet),
+            "scheduler": parts.scheduler.to_json_string(),
         },
         name="controlnet",
     )
