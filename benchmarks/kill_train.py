@@ -55,7 +55,7 @@ FINETUNE = {
     "finetune.lora_dropout": 0.1,
     "finetune.held_out": 4,
     "finetune.checkpoint_every": 2,
-    "finetune.log_every": 5,
+    "finetune.log_every": 2,
 }
 
 
@@ -187,7 +187,7 @@ def compare(
             began, fresh = time.perf_counter(), not out.parent.exists()
             process = start(case, folder, out)
             try:
-                may_kill = phases.total() < kills
+                may_kill = phases.total() < kills and not out.exists()
                 process.communicate(timeout=draw.uniform(0, seconds) if may_kill else None)
                 if fresh:  # so that kills keep hitting when the machine gets quicker
                     seconds = min(seconds, time.perf_counter() - began)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole of nano from nothing, on two processor cores (about an hour and a half) or on a GPU:
+# The whole of nano from nothing, on two processor cores (about three hours) or on a GPU:
 #
 #     recipes/nano.sh                                  # small world, as shipped
 #     PROCESSES=1 recipes/nano.sh recipes/nano-gpu full 300000 runs/nano-gpu
@@ -16,8 +16,12 @@ launch() { torchrun --nproc_per_node "$processes" -m "$@"; }
 launch overpaint.nano autoencoder "$recipes/nano-autoencoder.yaml" -o "$out/autoencoder"
 python -m overpaint.nano clip "$recipes/nano-clip.yaml" -o "$out/clip"
 python -m overpaint.nano assemble "$out/autoencoder" "$out/clip" -o "$out/base"
+launch overpaint.nano text-to-image "$recipes/nano-text-to-image.yaml" "$out/base" \
+    --cache "$out/cache" -o "$out/parent"
+launch overpaint.nano controlnet "$recipes/nano-controlnet.yaml" "$out/parent" \
+    --cache "$out/cache" -o "$out/controlnet"
 overpaint scenes -n "$pairs" --seed 11 --world "$world" -o "$out/pairs"
 launch overpaint train --pairs "$out/pairs" --model "$out/base" \
     --recipe "$recipes/nano-editor.yaml" --cache "$out/cache" -o "$out/editor"
-python -m overpaint.nano ship "$out/editor" "$out/base" -o "$out/nano"
+python -m overpaint.nano ship "$out/editor" "$out/base" "$out/parent" "$out/controlnet" -o "$out/nano"
 python benchmarks/edit_accuracy.py --model "$out/nano" --world "$world" --scenes 600 --seed 1234

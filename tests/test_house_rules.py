@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "editing": GROUND,
     "evaluation": GROUND | {"engine", "editing"},
     "serving": GROUND | {"editing"},
-    "nano": GROUND | {"training"},
+    "nano": GROUND | {"training", "pairs"},
     "runs": GROUND | {"engine", "instruct", "pairs", "training", "evaluation"},
     "machine": {"models", "editing"},
     "__init__": {"editing"},

@@ -18,6 +18,7 @@ from overpaint.shards import (
     row_seed,
     shard_of,
     shard_path,
+    split,
     write_card,
     write_shard,
 )
@@ -134,3 +135,13 @@ def test_keys_never_change() -> None:
 def test_keys_spread_over_the_shards() -> None:
     counts = np.bincount([shard_of(row_key(str(n)), 8) for n in range(4000)], minlength=8)
     assert counts.min() > 400
+
+
+def test_rows_find_their_shard_by_their_key_alone() -> None:
+    words = [f"word {n}" for n in range(50)]
+    shards = split(words, row_key, 8)
+    assert len(shards) == 7
+    assert sorted(word for shard in shards for word in shard) == sorted(words)
+    assert split(reversed(words), row_key, 8) == shards
+    assert all(shard == sorted(shard, key=row_key) for shard in shards)
+    assert split([], row_key, 8) == []

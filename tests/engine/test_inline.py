@@ -171,3 +171,11 @@ def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
         other.wait()
     run(squares(tmp_path))  # the system freed what the dead process held
     assert numbers(tmp_path / "out") == list(range(40))
+
+
+def test_without_ray_one_sentence_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'overpaint\[scale\]'"):
+        run(squares(tmp_path), Engine("ray"))

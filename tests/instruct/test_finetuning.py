@@ -19,7 +19,12 @@ from overpaint.instruct import finetuning
 from overpaint.instruct.completions import NO_LABEL, TOO_LONG, Collate, LengthBuckets, encode
 from overpaint.instruct.finetuning import finetune
 from overpaint.instruct.models import LanguageModel, load_language_model
-from overpaint.instruct.settings import InstructSettings
+from overpaint.instruct.settings import (
+    LOCAL_TEMPERATURE,
+    FinetuneSettings,
+    GenerateSettings,
+    InstructSettings,
+)
 from overpaint.rows import WrittenTriplet
 from overpaint.tally import Tally
 from tiny_language import CAPTIONS
@@ -167,7 +172,7 @@ def test_a_stopped_run_ends_like_an_unbroken_one(
     config = json.loads((tmp_path / "whole" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(llama.resolve())
     adapted = load(tmp_path / "whole")
-    assert adapted.format == "kinds"
+    assert (adapted.format, adapted.temperature) == ("kinds", LOCAL_TEMPERATURE)
     base = load(llama)
     ids = adapted.tokenizer("a dog", return_tensors="pt").input_ids
     assert not torch.allclose(adapted.model(ids).logits, base.model(ids).logits)
@@ -175,10 +180,12 @@ def test_a_stopped_run_ends_like_an_unbroken_one(
 
 def test_full_fine_tuning_writes_a_whole_model(llama: Path, triplets: Path, tmp_path: Path) -> None:
     values = settings(method="full", max_steps=2, held_out=0, gradient_checkpointing=True)
+    values = values.model_copy(update={"generate": GenerateSettings(temperature=0.7)})
     report = finetune(triplets, llama, tmp_path / "full", values, "cpu")
     assert report["held_out_loss_before"] is None
     assert (tmp_path / "full" / "model.safetensors").is_file()
-    assert load(tmp_path / "full").format == "kinds"
+    written = load(tmp_path / "full")
+    assert (written.format, written.temperature) == ("kinds", 0.7)
 
 
 def test_a_folder_that_holds_something_else_is_refused(
@@ -188,3 +195,8 @@ def test_a_folder_that_holds_something_else_is_refused(
     (tmp_path / "out" / "letter.txt").write_text("x")
     with pytest.raises(UserError, match="exists already"):
         finetune(triplets, llama, tmp_path / "out", settings(), "cpu")
+
+
+def test_checkpoints_between_two_lines_of_the_log_are_refused() -> None:
+    with pytest.raises(ValueError, match="must be a multiple of log_every"):
+        FinetuneSettings(checkpoint_every=12, log_every=5)

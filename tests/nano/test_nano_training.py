@@ -13,8 +13,10 @@ from overpaint.files import content_hash
 from overpaint.nano.assemble import assemble_base
 from overpaint.nano.autoencoder import AutoencoderRecipe, build_autoencoder, train_autoencoder
 from overpaint.nano.clip import ClipRecipe, contrast, train_clip
+from overpaint.nano.controlnet import ControlNetRecipe
 from overpaint.nano.pictures import captioned, crowded, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
+from overpaint.nano.text_to_image import TextToImageRecipe
 from overpaint.recipe import read_block, read_settings
 from overpaint.scenes.examples import sample_example
 from overpaint.training.settings import LoopSettings, TrainSettings
@@ -36,6 +38,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_shipped_recipes_are_valid(folder: Path) -> None:
     assert read_settings(folder / "nano-autoencoder.yaml", AutoencoderRecipe).latent_channels == 8
     assert read_settings(folder / "nano-clip.yaml", ClipRecipe).size == 64
+    parent = read_settings(folder / "nano-text-to-image.yaml", TextToImageRecipe)
+    assert parent.size == 64
+    controlnet = read_settings(folder / "nano-controlnet.yaml", ControlNetRecipe)
+    # The same scenes: what was encoded for the parent serves the ControlNet.
+    for name in ("world", "size", "scenes", "edited"):
+        assert getattr(parent, name) == getattr(controlnet, name)
+    assert parent.loop.seed == controlnet.loop.seed
     editor = read_block(folder / "nano-editor.yaml", "train", TrainSettings)
     assert editor.unet is not None
     assert not editor.random_flip  # instructions name sides

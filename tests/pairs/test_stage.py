@@ -22,10 +22,9 @@ from overpaint.shards import read_pairs
 pytestmark = pytest.mark.usefixtures("colours")
 
 # In the world of colours a scale of 0.45 keeps enough of the source for the images to be alike.
-SETTINGS = PairsSettings(
-    controlnet_conditioning_scales=(0.1, 0.3, 0.45), rows_per_shard=6, batch_size=4
-)
-COUPLES = PairsSettings(method="prompt-to-prompt", candidates=12, rows_per_shard=6, batch_size=4)
+COMMON = {"thresholds": Thresholds(), "rows_per_shard": 6, "batch_size": 4}
+SETTINGS = PairsSettings(controlnet_conditioning_scales=(0.1, 0.3, 0.45), **COMMON)
+COUPLES = PairsSettings(method="prompt-to-prompt", candidates=12, **COMMON)
 
 
 def made(folder: Path) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
 from overpaint.cli._output import print_json, say
 
 
@@ -52,6 +53,8 @@ def pairs(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, mps. [default: the best one here]")
     ] = None,
+    engine: EngineOption = None,
+    workers: WorkersOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Draw pairs for triplets and keep the good ones; the same command resumes a stopped run."""
@@ -71,7 +74,8 @@ def pairs(
     from overpaint.pairs.stage import make_pairs
     from overpaint.pairs.summary import table
 
-    summary = make_pairs(triplets, output, values, device=device)
+    where = read_engine(engine, workers, recipe)
+    summary = make_pairs(triplets, output, values, where, device)
     if as_json:
         print_json({"folder": str(output), **summary})
         return

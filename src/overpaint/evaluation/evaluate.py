@@ -119,7 +119,8 @@ def evaluate(
         for name, label in zip(models, labels(models), strict=True):
             editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
             folder = out / "work" / label
-            record = {"model": name, "sha256": model_hash(name), **vars(found)}
+            sha256 = model_hash(name)
+            record = {"model": name, "sha256": sha256, **vars(found)}
             open_stage: Callable[[], Stage] = partial(CaseStage, editor, cases, scorer, settings)
             if engine is not None and engine.kind == "ray":
                 open_stage = partial(_open_stage, name, found, cases, settings, device, dtype)
@@ -129,7 +130,7 @@ def evaluate(
                 note(f"{name} was left out: {error}")
                 continue
             sampling = _sampling(editor, settings)
-            done.append(model_report(label, name, record["sha256"], sampling, results))
+            done.append(model_report(label, name, sha256, sampling, results))
             pictures.cases[label] = _shown_cases(cases, results, folder / "cases")
             _add_sections(editor, label, cases, scorer, settings, extras or Extras(), folder,
                           sections, pictures, note)  # fmt: skip

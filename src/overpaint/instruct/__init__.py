@@ -1,6 +1,5 @@
 """Stage 1: captions → edit instructions and edited captions, by a language model.
 
-formats     captions and triplets from files, folders and dataset ids
 words       what a text says, for comparing      cleaning    which rows are kept, and why not
 kinds       object, attribute, style, ...        quality     the figures of a set of triplets
 prompting   the text that a model reads and writes, and its grammar

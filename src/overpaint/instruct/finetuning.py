@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from overpaint.claims import RECORD, claimed
 from overpaint.errors import UserError
 from overpaint.files import dir_aside, write_atomic
 from overpaint.formats import read_triplets
@@ -40,7 +41,7 @@ from overpaint.instruct.models import (
 from overpaint.instruct.settings import FinetuneSettings, InstructSettings
 from overpaint.models import pick_device, quiet_libraries
 from overpaint.progress import Progress
-from overpaint.records import binding, changes
+from overpaint.records import binding
 from overpaint.rows import WrittenTriplet
 from overpaint.seeds import derive_seed
 from overpaint.tally import Tally
@@ -57,7 +58,6 @@ except ImportError as error:
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_RUN = "run.json"
 _WHOLE = "whole"  # in a checkpoint that was written to its end
 
 
@@ -82,23 +82,25 @@ def finetune(
     need_reflection = settings.finetune.need_reflection
     rows = list(keep_triplets(read_triplets(data, tally), tally, need_reflection=need_reflection))
     record = _record(rows, model, settings)
-    _refuse_others(out, work, record)
-    if (out / NOTE).is_file():
-        return dict(json.loads((work / "report.json").read_text(encoding="utf-8")))
-    place = pick_device(device)
-    language_model = load_language_model(model, place, torch.float32, merge=True)
-    if not (work / _RUN).is_file():
-        write_atomic(work / _RUN, json.dumps(record, indent=1).encode())
-    rows_kept, held_out = split(rows, settings)
-    train, test = (encode(part, language_model, settings, tally) for part in (rows_kept, held_out))
-    if len(train) == 0:
-        raise UserError(f"{data} holds no triplet to train on: all were rejected ({_why(tally)}).")
-    report = {"rows": len(train), "held_out": len(test), "tally": tally.to_dict()}
-    report |= _train(language_model, train, test, work, settings, str(place.type) == "cpu")
-    report |= {"output": str(out), "work": str(work)}
-    trained = report.pop("trained")
-    write_atomic(work / "report.json", json.dumps(report, indent=1).encode())
-    _save(language_model, trained, str(model), out, settings, report)
+    _refuse_foreign_output(out, work)
+    with claimed(work, record):
+        if (out / NOTE).is_file():
+            return dict(json.loads((work / "report.json").read_text(encoding="utf-8")))
+        place = pick_device(device)
+        language_model = load_language_model(model, place, torch.float32, merge=True)
+        train, test = (
+            encode(part, language_model, settings, tally) for part in split(rows, settings)
+        )
+        if len(train) == 0:
+            raise UserError(
+                f"{data} holds no triplet to train on: all were rejected ({_why(tally)})."
+            )
+        report = {"rows": len(train), "held_out": len(test), "tally": tally.to_dict()}
+        report |= _train(language_model, train, test, work, settings, str(place.type) == "cpu")
+        report |= {"output": str(out), "work": str(work)}
+        trained = report.pop("trained")
+        write_atomic(work / "report.json", json.dumps(report, indent=1).encode())
+        _save(language_model, trained, str(model), out, settings, report)
     return report
 
 
@@ -314,20 +316,11 @@ def _record(
     }
 
 
-def _refuse_others(out: Path, work: Path, record: dict[str, Any]) -> None:
-    """Never write over what another run made, or something else did."""
-    path = work / _RUN
-    if not path.is_file():
-        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-            raise UserError(f"{out} exists already: choose another folder, or delete it.")
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    changed = changes(before, record)
-    if changed:
-        raise UserError(
-            f"{work} holds a run with another configuration ({'; '.join(changed[:5])}): choose "
-            "another output folder, or the old configuration to go on with it."
-        )
+def _refuse_foreign_output(out: Path, work: Path) -> None:
+    """Never write over a model that another run made."""
+    foreign = out.exists() and not (work / RECORD).is_file()
+    if foreign and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} exists already: choose another folder, or delete it.")
 
 
 def _save(
@@ -349,7 +342,7 @@ def _save(
         trained.save_pretrained(aside, **more)
         language_model.tokenizer.save_pretrained(aside)
         (aside / "README.md").write_text(_card(base, out.name, settings, report), encoding="utf-8")
-        write_note(aside, settings.format, base)
+        write_note(aside, settings.format, base, settings.generate.temperature)
 
 
 def _card(base: str, name: str, settings: InstructSettings, report: dict[str, Any]) -> str:

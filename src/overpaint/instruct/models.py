@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
 from overpaint.files import cannot_write, dir_aside, quick_hash, write_atomic
-from overpaint.instruct.settings import FormatName
+from overpaint.instruct.settings import LOCAL_TEMPERATURE, FormatName
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,8 @@ class LanguageModel:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     name: str
-    format: FormatName | None  # the text format that it was fine-tuned on, where it says so
+    format: FormatName | None = None  # the text format that it was fine-tuned on, if it says so
+    temperature: float = LOCAL_TEMPERATURE  # to write at, where the settings give none
     _vocabulary: list[Any] = field(default_factory=list)
 
     @property
@@ -80,7 +81,8 @@ def load_language_model(
         model = _load_weights(place, dtype, merge)
     model.eval().to(device)
     shown = Path(name).expanduser().resolve().name if Path(name).is_dir() else str(name)
-    return LanguageModel(model, tokenizer, shown, note.get("format"))
+    temperature = note.get("temperature", LOCAL_TEMPERATURE)
+    return LanguageModel(model, tokenizer, shown, note.get("format"), temperature)
 
 
 def find_language_model(name: str | Path) -> Path | str:
@@ -125,7 +127,7 @@ def fingerprint(name: str | Path) -> str:
 
 
 def read_note(place: Path | str) -> dict[str, Any]:
-    """What fine-tuning left beside a model: the text format and the base; {} where it did not."""
+    """What fine-tuning left beside a model: text format, base, temperature; {} where it did not."""
     path = Path(place, NOTE)
     if not path.is_file():
         return {}
@@ -136,10 +138,12 @@ def read_note(place: Path | str) -> dict[str, Any]:
     return dict(note.get("instruct", {}))
 
 
-def write_note(folder: Path, text_format: FormatName, base: str) -> None:
+def write_note(folder: Path, text_format: FormatName, base: str, temperature: float | None) -> None:
     """Write what `read_note` reads."""
-    note = {"instruct": {"format": text_format, "base": base}}
-    write_atomic(folder / NOTE, json.dumps(note, indent=1).encode())
+    note: dict[str, Any] = {"format": text_format, "base": base}
+    if temperature is not None:
+        note["temperature"] = temperature
+    write_atomic(folder / NOTE, json.dumps({"instruct": note}, indent=1).encode())
 
 
 @cache

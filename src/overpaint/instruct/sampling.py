@@ -17,7 +17,7 @@ from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from overpaint.errors import UserError
 from overpaint.instruct.prompting import END, grammar
-from overpaint.instruct.settings import LOCAL_TEMPERATURE, GenerateSettings
+from overpaint.instruct.settings import GenerateSettings
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -101,7 +101,7 @@ class Rows(LogitsProcessor):  # type: ignore[misc]
         self.end_tokens = set(language_model.end_tokens)
         self.tokenizer = language_model.tokenizer
         temperature = settings.temperature
-        self.temperature = LOCAL_TEMPERATURE if temperature is None else temperature
+        self.temperature = language_model.temperature if temperature is None else temperature
         self.top_p, self.penalty = settings.top_p, settings.repetition_penalty
         self.prompts = prompts
         self.start = max(map(len, prompts))

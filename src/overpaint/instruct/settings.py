@@ -28,7 +28,11 @@ class GenerateSettings(BaseModel, extra="forbid", frozen=True):
         description="how often each kind of edit is asked for, as weights",
     )
     temperature: float | None = Field(
-        default=None, ge=0, le=5, description=f"0: greedy; none: {LOCAL_TEMPERATURE}, or a server's"
+        default=None,
+        ge=0,
+        le=5,
+        description="0: greedy; none: what a model was fine-tuned for, a server's own, or "
+        f"{LOCAL_TEMPERATURE}",
     )
     top_p: float = Field(default=0.9, gt=0, le=1)
     repetition_penalty: float = Field(default=0.98, gt=0)
@@ -88,6 +92,15 @@ class FinetuneSettings(BaseModel, extra="forbid", frozen=True):
         default=50, ge=1, json_schema_extra=FREE, description="optimizer steps"
     )
     log_every: int = Field(default=5, ge=1)
+
+    @model_validator(mode="after")
+    def _log_at_checkpoints(self) -> Self:
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(
+                f"checkpoint_every ({self.checkpoint_every}) must be a multiple of log_every "
+                f"({self.log_every}): a resumed run would log another mean than an unbroken one"
+            )
+        return self
 
 
 class InstructSettings(BaseModel, extra="forbid", frozen=True):

@@ -50,6 +50,9 @@ def save_pipeline(
         for name in ("unet", "vae", "text_encoder"):
             _in_dtype(parts[name], dtype).save_pretrained(aside / name, safe_serialization=True)
         _load_as_float32(aside / "text_encoder" / "config.json")
+        # Not what its last call padded and cut to: same model, same bytes.
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.backend_tokenizer.no_truncation()
         tokenizer.save_pretrained(aside / "tokenizer")
         # transformers 5 writes tokenizer.json alone; older readers want CLIP's two files.
         tokenizer.backend_tokenizer.model.save(str(aside / "tokenizer"))

@@ -10,6 +10,7 @@ import typer
 from overpaint.errors import UserError
 from overpaint.recipe import read_settings
 
+Cache = Annotated[Path | None, typer.Option(help="folder of the encoded pictures")]
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Train the parts of nano.")
 Out = Annotated[Path, typer.Option("-o", "--out", help="folder of the run")]
 
@@ -39,11 +40,27 @@ def assemble(autoencoder_run: Path, clip_run: Path, out: Out) -> None:
 
 
 @app.command()
-def ship(editor: Path, base: Path, out: Out) -> None:
-    """Put the trained editor and the CLIP where the package carries its weights."""
+def text_to_image(recipe: Path, base: Path, out: Out, cache: Cache = None) -> None:
+    """Train the text-to-image parent: OUT is a pipeline folder."""
+    from overpaint.nano.text_to_image import TextToImageRecipe, train_text_to_image
+
+    typer.echo(train_text_to_image(read_settings(recipe, TextToImageRecipe), base, out, cache))
+
+
+@app.command()
+def controlnet(recipe: Path, parent: Path, out: Out, cache: Cache = None) -> None:
+    """Train the ControlNet of a text-to-image parent: OUT is a ControlNetModel folder."""
+    from overpaint.nano.controlnet import ControlNetRecipe, train_controlnet
+
+    typer.echo(train_controlnet(read_settings(recipe, ControlNetRecipe), parent, out, cache))
+
+
+@app.command()
+def ship(editor: Path, base: Path, parent: Path, controlnet: Path, out: Out) -> None:
+    """Put all that was trained where the package carries its weights."""
     from overpaint.nano.assemble import ship as ship_model
 
-    typer.echo(ship_model(editor, base, out))
+    typer.echo(ship_model(editor, base, parent, controlnet, out))
 
 
 @app.command()

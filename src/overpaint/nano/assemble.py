@@ -7,6 +7,9 @@ from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from transformers import CLIPModel, CLIPTextModel
 
@@ -49,20 +52,27 @@ def assemble_base(autoencoder_run: Path, clip_run: Path, out: Path) -> Path:
     return out
 
 
-def ship(editor: Path, base: Path, out: Path) -> Path:
-    """Put what the package ships into `out`: the trained editor and, beside it, the whole CLIP.
+def ship(editor: Path, base: Path, parent: Path, controlnet: Path, out: Path) -> Path:
+    """Put what the package ships into `out`: the trained editor and, beside it, the whole CLIP,
+    the text-to-image U-Net and its ControlNet.
 
-    The model card (`README.md`) is written by hand and stays as it is.
+    Weights are rounded to eight significant bits, those of bfloat16, before they are stored as
+    float16: git compresses them better, and history keeps every copy. The model card
+    (`README.md`) is written by hand and stays as it is.
 
     Raises:
-        UserError: `editor` is no finished training run's output.
+        UserError: one of them is no finished training run's output.
     """
-    if not (editor / "model_index.json").is_file():
-        raise UserError(f"{editor} holds no trained editor: finish its training first.")
+    for needed in (editor / "model_index.json", parent / "model_index.json", controlnet):
+        if not needed.exists():
+            raise UserError(f"there is no {needed}: finish its training first.")
     card = out / "README.md"
     with dir_aside(out) as aside:
         shutil.copytree(editor, aside, dirs_exist_ok=True)
         (aside / "README.md").unlink(missing_ok=True)
+        _shorten(UNet2DConditionModel.from_pretrained(aside / "unet"), aside / "unet")
+        _shorten(UNet2DConditionModel.from_pretrained(parent / "unet"), aside / "text_to_image")
+        _shorten(ControlNetModel.from_pretrained(controlnet), aside / "controlnet")
         clip = CLIPModel.from_pretrained(base / "clip").half()
         # transformers would load float16 weights as float16, which processors compute slowly.
         clip.config.dtype = torch.float32
@@ -70,3 +80,7 @@ def ship(editor: Path, base: Path, out: Path) -> Path:
         if card.is_file():
             shutil.copy(card, aside / "README.md")
     return out
+
+
+def _shorten(model: ModelMixin, folder: Path) -> None:
+    model.to(torch.bfloat16).to(torch.float16).save_pretrained(folder, safe_serialization=True)

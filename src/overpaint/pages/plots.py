@@ -149,13 +149,14 @@ def histogram_plot(
     across, up = _Scale(low, high, left, WIDTH - right), _Scale(0, most, bottom, top)
     parts = [_vertical(across.at(t), top, bottom, f"{t:g}") for t in _ticks(low, high)]
     for number, (name, found) in enumerate(shares.items()):
-        steps: list[tuple[float, float]] = []
-        for b in range(min(found, default=0), max(found, default=-1) + 1):
+        if not found:
+            continue
+        edges: list[tuple[float, float]] = [(across.at(first + min(found) * width), bottom)]
+        for b in range(min(found), max(found) + 1):
             y = up.at(found.get(b, 0.0))
-            steps += [(across.at(first + b * width), y), (across.at(first + (b + 1) * width), y)]
-        if steps:
-            steps = [(steps[0][0], bottom), *steps, (steps[-1][0], bottom)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in steps)
+            edges += [(across.at(first + b * width), y), (across.at(first + (b + 1) * width), y)]
+        edges.append((edges[-1][0], bottom))
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in edges)
         said = f"<title>{escape(name)}</title>"
         parts.append(f'<polygon class="area s{number % 6}" points="{path}">{said}</polygon>')
     if threshold is not None:

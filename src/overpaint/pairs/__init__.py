@@ -1,6 +1,10 @@
-"""The second stage: paired captions become paired pictures.
+"""Stage 2: triplets → pairs of pictures, drawn by a text-to-image model and chosen by CLIP.
 
-    summary = make_pairs("runs/demo/triplets", "runs/demo/pairs", PairsSettings())
-
-Nothing heavy is imported before one of these functions runs.
+settings    the recipe's block                   inputs      triplets that can be used
+controlnet, prompt_to_prompt  the two methods that draw candidates; requests: what they are asked
+scoring     the four CLIP scores                 choice      which candidates pass and are kept
+making      one shard of pairs                   stage       triplets → shards of pairs
+tallies     what became of rows, counted         showing     the few of them that the page shows
+summary     the figures of a run                 report      its page
+calibration thresholds for a CLIP                parts       which models the settings mean
 """

@@ -47,12 +47,19 @@ class SharedAttention:
         self.cross_fraction = cross_fraction
         # Rows of the edited pictures that see their caption, where columns are to be mixed.
         shown = len(plan.parts[0].samples) if plan.parts[0].branch.text else 0
-        self.mixed = [r for r in range(shown) if samples[r] >= pairs and mixes[samples[r] - pairs]]
-        chosen = [mix for r in self.mixed if (mix := mixes[samples[r] - pairs]) is not None]
+        chosen = {
+            row: mix
+            for row in range(shown)
+            if samples[row] >= pairs and (mix := mixes[samples[row] - pairs]) is not None
+        }
+        device = plan.samples.device
+        self.mixed = torch.tensor(list(chosen), dtype=torch.long, device=device)
+        self.mixed_with = self.originals.to(device)[self.mixed]
         if chosen:
-            device = plan.samples.device
-            self.from_original = torch.stack([m.from_original for m in chosen])[:, None].to(device)
-            self.own_columns = torch.stack([m.own for m in chosen])[:, None, None].to(device)
+            from_original = torch.stack([mix.from_original for mix in chosen.values()])
+            own_columns = torch.stack([mix.own for mix in chosen.values()])
+            self.from_original = from_original[:, None].to(device)
+            self.own_columns = own_columns[:, None, None].to(device)
         self.maps_of: Tensor | None = None
         self.mixing = False
 
@@ -61,7 +68,7 @@ class SharedAttention:
         replaced = (step < self.fractions * steps) & (self.originals != self.own)
         rows = torch.where(replaced, self.originals, self.own)
         self.maps_of = rows.to(latents.device) if bool(replaced.any()) else None
-        self.mixing = bool(self.mixed) and step < self.cross_fraction * steps
+        self.mixing = len(self.mixed) > 0 and step < self.cross_fraction * steps
 
     def __call__(
         self,
@@ -88,8 +95,8 @@ class SharedAttention:
 
     def _mix(self, query: Tensor, key: Tensor) -> Tensor:
         """The mixed cross-attention maps of the rows in `mixed`, (rows, heads, pixels, L)."""
-        originals = _maps(query, key, self.originals[self.mixed])
-        edited = _maps(query, key, torch.tensor(self.mixed))
+        originals = _maps(query[self.mixed_with], key[self.mixed_with])
+        edited = _maps(query[self.mixed], key[self.mixed])
         mixed = originals @ self.from_original + edited * self.own_columns
         return mixed.to(query.dtype)
 
@@ -121,8 +128,7 @@ def _split(states: Tensor, heads: int) -> Tensor:
     return states.unflatten(2, (heads, -1)).transpose(1, 2)
 
 
-def _maps(query: Tensor, key: Tensor, rows: Tensor) -> Tensor:
-    """softmax(Q K^T / sqrt(D)) of some rows, in float32."""
-    chosen = rows.to(query.device)
-    similar = query[chosen] @ key[chosen].transpose(-1, -2)
+def _maps(query: Tensor, key: Tensor) -> Tensor:
+    """softmax(Q K^T / sqrt(D)), in float32."""
+    similar = query @ key.transpose(-1, -2)
     return (similar.float() * query.shape[-1] ** -0.5).softmax(-1)

@@ -17,6 +17,8 @@ Method = Literal["controlnet", "prompt-to-prompt"]
 
 P2P_GUIDANCE, P2P_KEEP = (7.5, 15.0), 4
 SD_CLIP = "openai/clip-vit-large-patch14"
+# What is asked of nano's own CLIP where a recipe says nothing: `overpaint calibrate` gave these.
+NANO_THRESHOLDS = {"clip_edited": 0.84, "clip_image": 0.43, "clip_direction": 0.69}
 
 
 def _as_range(value: Any) -> Any:
@@ -65,7 +67,10 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
         ge=1,
         description="pairs of a row at most; left out: 1 with ControlNet, 4 with Prompt-to-Prompt",
     )
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = Field(
+        default=Thresholds(),
+        description="those left out: nano's own with its CLIP, else the mission's",
+    )
 
     controlnet_conditioning_scales: tuple[Annotated[float, Field(ge=0, le=2)], ...] = Field(
         default=(0.15, 0.18, 0.2, 0.25, 0.3),
@@ -109,7 +114,7 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
-        """What depends on the method, where it is left out."""
+        """What depends on the method or the CLIP, where it is left out."""
         if not isinstance(values, Mapping):
             return values
         filled = dict(values)
@@ -117,6 +122,10 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
             filled.setdefault("guidance_scale", P2P_GUIDANCE)
             many = filled.get("candidates", P2P_KEEP)
             filled.setdefault("keep", min(P2P_KEEP, many) if isinstance(many, int) else P2P_KEEP)
+        asked = filled.get("thresholds", {})
+        judge = filled.get("clip") or filled.get("model", "nano")
+        if judge == "nano" and isinstance(asked, Mapping):
+            filled["thresholds"] = {**NANO_THRESHOLDS, **asked}
         return filled
 
     @field_validator("guidance_scale")

@@ -89,7 +89,7 @@ def sample_example(
     pool = things(world, "seen") if split == "train" or split == "heldout" else catalogue(world)
     while True:
         scene = sample_scene(rng, pool)
-        if (_is_held_out(scene) != (split == "heldout")) and split != "novel":
+        if (is_held_out(scene) != (split == "heldout")) and split != "novel":
             continue
         edit = sample_edit(scene, rng, pool, kinds)
         if edit is None or (split == "novel" and not _shows_novel(scene, edit)):
@@ -110,7 +110,7 @@ def sample_example(
             return example
 
 
-def _is_held_out(scene: Scene) -> bool:
+def is_held_out(scene: Scene) -> bool:
     """One composition (background and objects) in five belongs to the held-out split."""
     return derive_seed(0, "composition", scene.signature()) % 5 == 0
 
@@ -181,11 +181,14 @@ def _other_targets(example: Example, rng: Random) -> Iterator[Pixels]:
             yield render(edit.answers[0], example.size)
 
 
-def sample_caption(seed: int, world: World = "small") -> tuple[Scene, str]:
-    """A scene over the whole catalogue, novel objects too, edited or not, with its caption."""
+def sample_caption(seed: int, world: World = "small", edited: float = 0.5) -> tuple[Scene, str]:
+    """A scene over the whole catalogue, novel objects too, with its caption.
+
+    `edited` is the share of scenes that an edit has changed: at night, with a big cat, ...
+    """
     rng = Random(derive_seed(seed, "caption", world))
     scene = sample_scene(rng, catalogue(world))
-    edit = sample_edit(scene, rng, catalogue(world)) if rng.random() < 0.5 else None
+    edit = sample_edit(scene, rng, catalogue(world)) if rng.random() < edited else None
     if edit is not None:
         scene = edit.answers[0]
     return scene, caption(scene, sample_voice(rng))

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from overpaint.claims import RECORD
 from overpaint.diffusion.conditioning_dropout import choose, drop_image, drop_text
 from overpaint.diffusion.noising import add_noise, target
 from overpaint.errors import UserError
@@ -91,7 +92,7 @@ def refuse_foreign_output(out: Path) -> None:
     Raises:
         UserError: `out` holds something, and there is no run that made it.
     """
-    foreign = out.exists() and not (work_folder(out) / "run.json").is_file()
+    foreign = out.exists() and not (work_folder(out) / RECORD).is_file()
     if foreign and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out} exists already: choose another folder, or delete it.")
 

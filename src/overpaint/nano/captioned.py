@@ -1,0 +1,207 @@
+"""Captioned scenes as nano's text-to-image model and ControlNet learn from them.
+
+Scenes over the whole catalogue, the objects that no edit shows too; compositions that are held
+out are left out here as well. Pictures are encoded once, into memory-mapped arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from overpaint.diffusion.conditioning_dropout import drop_text
+from overpaint.diffusion.noising import add_noise, target
+from overpaint.errors import UserError
+from overpaint.models import quiet_libraries
+from overpaint.nano.pictures import to_tensor
+from overpaint.scenes.catalogue import World
+from overpaint.scenes.examples import is_held_out, sample_caption
+from overpaint.scenes.layout import Scene
+from overpaint.scenes.rendering import render
+from overpaint.seeds import derive_seed
+from overpaint.training.cache import cached_arrays, hash_of, hash_weights
+from overpaint.training.encoding import encode_mode
+from overpaint.training.step import Step
+
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """`count` captioned scenes, the n-th one a function of (seed, n)."""
+
+    count: int
+    world: World
+    size: int
+    edited: float
+    seed: int
+
+    def scene(self, number: int) -> tuple[Scene, str]:
+        """The n-th scene and its caption; the first draw that is not held out."""
+        return next(self._draws(number))
+
+    def _draws(self, number: int) -> Iterator[tuple[Scene, str]]:
+        for attempt in range(1000):
+            seed = derive_seed(self.seed, "captioned", number, attempt)
+            scene, caption = sample_caption(seed, self.world, self.edited)
+            if not is_held_out(scene):
+                yield scene, caption
+
+    def picture(self, number: int) -> np.ndarray:
+        """The n-th scene drawn, uint8 (size, size, 3)."""
+        return render(self.scene(number)[0], self.size)
+
+    def describe(self) -> dict[str, Any]:
+        """What decides about the scenes."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """nano's frozen parts, in float32."""
+
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: DDIMScheduler
+
+
+def load_parts(base: Path, device: torch.device) -> Parts:
+    """The frozen parts of nano's base directory, or of a pipeline folder.
+
+    Raises:
+        UserError: `base` is not what `assemble` writes.
+    """
+    for part in ("vae", "text_encoder", "tokenizer", "scheduler"):
+        if not (base / part).is_dir():
+            raise UserError(f"there is no {base / part}: run `assemble` first.")
+    with quiet_libraries():
+        vae = AutoencoderKL.from_pretrained(base / "vae")
+        text_encoder = CLIPTextModel.from_pretrained(base / "text_encoder")
+    for part in (vae, text_encoder):
+        part.float().eval().requires_grad_(False).to(device)
+    tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
+    return Parts(vae, text_encoder, tokenizer, DDIMScheduler.from_pretrained(base / "scheduler"))
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A batch: `noisy` and `wanted` (B, C, h, w), `timesteps` (B,), `text` (B, L, D) with some
+    captions dropped, and which scenes these are, `rows` (B,) on the CPU."""
+
+    rows: Tensor
+    noisy: Tensor
+    timesteps: Tensor
+    text: Tensor
+    wanted: Tensor
+
+
+@dataclass(frozen=True)
+class CaptionedLatents:
+    """Noised batches of captioned scenes."""
+
+    latents: np.ndarray
+    tokens: np.ndarray
+    parts: Parts
+    conditioning_dropout_prob: float
+
+    @classmethod
+    def of(
+        cls,
+        scenes: Captioned,
+        parts: Parts,
+        conditioning_dropout_prob: float,
+        cache: Path,
+        state: Accelerator,
+    ) -> Self:
+        """Encode the scenes into `cache`, or take what lies there."""
+        latents = cached_latents(scenes, parts.vae, cache, state.is_main_process)
+        tokens = cached_tokens(scenes, parts.tokenizer, cache, state.is_main_process)
+        return cls(latents, tokens, parts, conditioning_dropout_prob)
+
+    def draw(self, step: Step) -> Noised:
+        """The batch of a step: rows, noise, timesteps and dropped captions follow from it."""
+        rows = step.rows(len(self.latents))
+        scale = self.parts.vae.config.scaling_factor
+        clean = scale * take(self.latents, rows, step.device).float()
+        dropped = step.uniform() < self.conditioning_dropout_prob
+        noise = step.normal(*clean.shape[1:])
+        alphas = self.parts.scheduler.alphas_cumprod.to(step.device)
+        timesteps = step.integers(len(alphas))
+        prediction = self.parts.scheduler.config.prediction_type
+        null_text = self._encode(torch.tensor([len(self.tokens) - 1]), step.device)
+        return Noised(
+            rows=rows,
+            noisy=add_noise(clean, noise, alphas, timesteps),
+            timesteps=timesteps,
+            text=drop_text(self._encode(rows, step.device), null_text, dropped),
+            wanted=target(prediction, clean, noise, alphas, timesteps),
+        )
+
+    @torch.no_grad()
+    def _encode(self, rows: Tensor, device: torch.device) -> Tensor:
+        hidden: Tensor = self.parts.text_encoder(take(self.tokens, rows, device).long())[0]
+        return hidden
+
+
+def cached_latents(
+    scenes: Captioned, vae: AutoencoderKL, folder: Path, is_main: bool
+) -> np.ndarray:
+    """The pictures' latents, mode, unscaled: float16 (count, C, h, w), memory-mapped."""
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    side = scenes.size // factor
+    shape = (scenes.count, vae.config.latent_channels, side, side)
+
+    def fill(rows: range) -> dict[str, np.ndarray]:
+        pictures = to_tensor([scenes.picture(n) for n in rows])
+        return {"latents": encode_mode(vae, pictures.numpy()).cpu().numpy()}
+
+    name = f"captioned-latents-{hash_of(scenes.describe(), hash_weights(vae))}"
+    return _cached(folder, name, "latents", shape, "float16", fill, is_main)
+
+
+def cached_tokens(
+    scenes: Captioned, tokenizer: CLIPTokenizer, folder: Path, is_main: bool
+) -> np.ndarray:
+    """The captions as token numbers, int32 (count + 1, L), memory-mapped; the last is empty."""
+    length = tokenizer.model_max_length
+    tokenize = partial(tokenizer, padding="max_length", max_length=length, truncation=True)
+
+    def fill(rows: range) -> dict[str, np.ndarray]:
+        captions = [scenes.scene(n)[1] if n < scenes.count else "" for n in rows]
+        return {"tokens": np.array(tokenize(captions).input_ids, np.int32)}
+
+    name = f"captioned-tokens-{hash_of(scenes.describe(), tokenizer.get_vocab())}"
+    shape = (scenes.count + 1, length)
+    return _cached(folder, name, "tokens", shape, "int32", fill, is_main)
+
+
+def _cached(
+    folder: Path,
+    name: str,
+    key: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    fill: Any,
+    is_main: bool,
+) -> np.ndarray:
+    arrays = cached_arrays(
+        folder, name, {key: shape}, dtype, fill, chunk=_AT_ONCE, title=key, is_main=is_main
+    )
+    return arrays[key]
+
+
+def take(array: np.ndarray, rows: Tensor, device: torch.device) -> Tensor:
+    """Rows of a memory-mapped array as a tensor on `device`."""
+    return torch.from_numpy(np.array(array[rows.numpy()])).to(device)
