@@ -125,7 +125,7 @@ def read_block(
 
     def full(override: str) -> str:
         first = override.partition("=")[0].partition(".")[0].strip()
-        return override if first in (*blocks, "name", "engine") else f"{name}.{override}"
+        return override if first in (*blocks, "name", "engine", "workers") else f"{name}.{override}"
 
     source, tree = _read_tree(path, [full(override) for override in overrides])
     if tree.get(name) is None:

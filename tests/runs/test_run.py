@@ -213,6 +213,27 @@ def test_captions_of_scenes_are_written_by_seed(tmp_path: Path) -> None:
     assert len(set(texts[0])) == 20
 
 
+def test_a_writer_is_fine_tuned_first_where_there_is_data(
+    recipe: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    pytest.importorskip("trl", reason="needs the extra llm")
+    triplet = {"input": "a dog on the beach", "edit": "make it a cat", "output": "a cat on a beach"}
+    data = tmp_path / "triplets.jsonl"
+    data.write_text("".join(f"{json.dumps({**triplet, 'input': f'{n} dogs'})}\n" for n in range(6)))
+    words = ["run", str(recipe), "-o", str(tmp_path / "run"), "--only", "instruct"]
+    words += ["--set", f"instruct.data={data}", "--set", "instruct.finetune.max_steps=1"]
+    words += ["--set", "instruct.finetune.warmup_steps=0", "--set", "instruct.finetune.held_out=0"]
+    assert main(words) == 0
+    row = json.loads((tmp_path / "run/triplets/summary.json").read_text())
+    assert row["model"] == "writer"
+    assert (tmp_path / "run/writer/adapter_config.json").is_file()
+    assert main(words) == 0
+    assert "there was nothing to do: instruct is done." in capsys.readouterr().err
+    data.write_text(data.read_text().replace("beach", "street"))
+    assert main(words) == 1
+    assert "changed    sha256 of data was " in capsys.readouterr().err
+
+
 SHIPPED = ("nano", "sd15", "paper")
 
 

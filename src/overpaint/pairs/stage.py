@@ -34,7 +34,7 @@ from overpaint.rows import pair_features
 from overpaint.seeds import derive_seed
 from overpaint.shards import missing_shards, split, write_card
 
-SHOWN_ROWS = 96  # rows whose pictures are kept for the page, whatever becomes of them
+SHOWN_ROWS = 64  # rows whose pictures are kept for the page, whatever becomes of them
 
 _SUMMARY = "summary.json"
 
