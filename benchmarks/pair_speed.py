@@ -139,7 +139,7 @@ class Ours:
     def __init__(self, model: TextToImageModel, clip: Clip, settings: PairsSettings) -> None:
         self.draw = ControlNetMethod(model, settings.model_copy(update={"scheduler": "ddim"}))
         self.steer = ControlNetMethod(model, settings.model_copy(update={"scheduler": "pndm"}))
-        self.clip, self.settings = clip, settings
+        self.model, self.clip, self.settings = model, clip, settings
 
     def rows(self, requests: Sequence[Request]) -> tuple[list[int | None], list[list[np.ndarray]]]:
         """What is kept of each row, and all its pictures."""
@@ -167,38 +167,35 @@ def main() -> None:
     said = [f"model={options.model}", f"clip={options.clip}", f"batch_size={options.batch_size}"]
     overrides = [f"pairs.{text}" for text in (*said, *options.set)]
     settings = read_recipe(None, {"pairs": PairsSettings}, overrides).block("pairs", PairsSettings)
-    controlnet = options.controlnet or options.model
-    model = load_text_to_image(options.model, controlnet, options.device, "float32")
-    clip = load_clip(options.clip, options.device)
     requests = [request(options.seed, index) for index in range(options.rows)]
     sides = {"ours": Side(), "loop": Side()}
     with quiet_libraries():
-        loop, ours = Loop(model, clip, settings), Ours(model, clip, settings)
+        loop, ours = Loop(*load(options), settings), Ours(*load(options), settings)
         ours.rows(requests[:1])  # what is made once is made before the clock
         loop.row(requests[0])
         for start in range(0, len(requests), options.chunk):
-            compare(loop, ours, requests[start : start + options.chunk], model, clip, sides)
+            compare(loop, ours, requests[start : start + options.chunk], sides)
             done = len(sides["loop"].chosen)
             print(f"{done} of {len(requests)} rows, {summary(sides, done)}", file=sys.stderr)
     report = {"settings": vars(options), "threads": torch.get_num_threads()}
     print(json.dumps(report | findings(sides), indent=1))
 
 
-def compare(
-    loop: Loop,
-    ours: Ours,
-    requests: Sequence[Request],
-    model: TextToImageModel,
-    clip: Clip,
-    sides: dict[str, Side],
-) -> None:
+def load(options: argparse.Namespace) -> tuple[TextToImageModel, Clip]:
+    """A model of its own for each side: ours lays its weights out in another way."""
+    controlnet = options.controlnet or options.model
+    model = load_text_to_image(options.model, controlnet, options.device, "float32")
+    return model, load_clip(options.clip, options.device)
+
+
+def compare(loop: Loop, ours: Ours, requests: Sequence[Request], sides: dict[str, Side]) -> None:
     """Both ways on the same rows, one after the other."""
-    with measured(sides["ours"], model, clip):
+    with measured(sides["ours"], ours):
         chosen, pictures = ours.rows(requests)
     sides["ours"].chosen += chosen
     sides["ours"].pictures += pictures
     for one in requests:
-        with measured(sides["loop"], model, clip):
+        with measured(sides["loop"], loop):
             choice, drawn = loop.row(one)
         sides["loop"].chosen.append(choice)
         sides["loop"].pictures.append(drawn)
@@ -224,8 +221,9 @@ def scheduler_of(model: TextToImageModel, name: str) -> Any:
 
 
 @contextmanager
-def measured(side: Side, model: TextToImageModel, clip: Clip) -> Iterator[None]:
+def measured(side: Side, way: Loop | Ours) -> Iterator[None]:
     """Count the samples that go through each network, and the seconds."""
+    model, clip = way.model, way.clip
     modules: tuple[nn.Module, ...] = (
         *(model.text_encoder, model.unet, model.controlnet, model.vae.encoder, model.vae.decoder),
         *(clip.model.vision_model, clip.model.text_model),

@@ -27,6 +27,7 @@ from overpaint.evaluation.captions import (
 from overpaint.scenes.catalogue import Role, catalogue
 from overpaint.scenes.layout import SIZE, Item, Look, Scene
 from overpaint.scenes.rendering import render
+from overpaint.seeds import derive_seed
 
 ROLES: tuple[Role, ...] = ("seen", "novel")
 THINGS = {thing.name: thing for thing in catalogue("small")}
@@ -90,6 +91,13 @@ def test_what_a_look_hides_is_never_the_wrong_fact() -> None:
         if case.right.scene.look in ("line drawing", "greyscale"):
             facts = {claim.fact for claim in case.wrong}
             assert not facts & {"colour", "background", "look"}
+
+
+@pytest.mark.parametrize("places_open", [False, True])
+def test_size_and_shift_are_fitted_together(places_open: bool) -> None:
+    """Fitted one after the other, this pizza in the corner of its quarter is taken for a tiny one."""
+    case = caption_case(derive_seed(1234, "case", 4), places_open=places_open)
+    assert judge_by_renders(render(case.right.scene, 64), case).hit
 
 
 @pytest.mark.parametrize("look", get_args(Look))

@@ -9,4 +9,5 @@ curve       the trade-off     galleries   pictures beside each other, drift
 bias        what an edit changes that nobody named
 report      report.json       page        report.html          plots   its SVG
 comparison  two reports       accuracy    retrieval@1 on scenes, beside baselines
+captions    whether a picture shows what its caption says
 """

@@ -160,8 +160,9 @@ def least_error(picture: Pixels, scene: Scene, places_open: bool = False) -> flo
     """The least mean squared error, in 0..255 squared, to a render that the caption allows.
 
     A caption leaves open where exactly and how large an object is drawn, in greyscale on what
-    background, and with `places_open` in which quarters. All are fitted one after the other, over
-    the ranges that `sample_scene` draws from. `picture` is square, (h, h, 3).
+    background, and with `places_open` in which quarters. Fitted are background, quarters, then
+    size and shift of one object after the other, over the ranges that `sample_scene` draws from.
+    `picture` is square, (h, h, 3).
     """
 
     def error(scene: Scene) -> float:
@@ -173,22 +174,14 @@ def least_error(picture: Pixels, scene: Scene, places_open: bool = False) -> flo
         scene = min((replace(scene, background=colour) for colour in COLOURS), key=error)
     if places_open:
         scene = min(_arranged(scene), key=error)
-    for index, vary in product(range(len(scene.items)), (_sizes, _across, _down)):
-        items = vary(scene.items[index])
-        scene = min((scene.with_item(index, item) for item in items), key=error)
+    for index, item in enumerate(scene.items):
+        scene = min((scene.with_item(index, moved) for moved in _jittered(item)), key=error)
     return error(scene)
 
 
-def _sizes(item: Item) -> list[Item]:
-    return [replace(item, size=SIZE * share) for share in _SIZES]
-
-
-def _across(item: Item) -> list[Item]:
-    return [replace(item, dx=shift) for shift in _SHIFTS]
-
-
-def _down(item: Item) -> list[Item]:
-    return [replace(item, dy=shift) for shift in _SHIFTS]
+def _jittered(item: Item) -> Iterator[Item]:
+    for size, dx, dy in product(_SIZES, _SHIFTS, _SHIFTS):
+        yield replace(item, size=SIZE * size, dx=dx, dy=dy)
 
 
 def _arranged(scene: Scene) -> Iterator[Scene]:
