@@ -14,7 +14,6 @@ pytest.importorskip("peft", reason="needs the extra llm")
 
 import peft
 
-from overpaint.cli.instruct import read_instruct_settings
 from overpaint.errors import UserError
 from overpaint.instruct.finetuning import finetune
 from overpaint.instruct.models import (
@@ -25,7 +24,9 @@ from overpaint.instruct.models import (
     load_language_model,
     read_note,
 )
+from overpaint.instruct.settings import FinetuneSettings, InstructSettings
 from overpaint.nano.writer import ship_writer
+from overpaint.recipe import read_block
 from tiny_language import CAPTIONS, build_tiny_language_model
 
 WEIGHTS = "adapter_model.safetensors"
@@ -46,7 +47,7 @@ def test_the_shipped_adapter_is_that_of_the_recipe_and_fits_gemma(root: Path) ->
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
     assert find_language_model("nano") == NANO
-    recipe = read_instruct_settings(root / "recipes" / "nano-instruct.yaml", [])
+    recipe = read_block(root / "recipes" / "nano-instruct.yaml", "instruct", InstructSettings)
     wanted_note = {"format": recipe.format, "base": OFFLINE}
     assert read_note(NANO) == {**wanted_note, "temperature": recipe.generate.temperature}
     config = peft.LoraConfig.from_pretrained(NANO)
@@ -76,8 +77,9 @@ def test_shipping_halves_an_adapter_and_leaves_the_tokenizer_to_its_base(tmp_pat
         for text in CAPTIONS
     ]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    more = ["finetune.max_steps=2", "finetune.learning_rate=0.01", "finetune.held_out=0"]
-    settings = read_instruct_settings(None, more)
+    settings = InstructSettings(
+        finetune=FinetuneSettings(max_steps=2, learning_rate=0.01, held_out=0)
+    )
     finetune(tmp_path / "t.jsonl", base, tmp_path / "adapter", settings, "cpu")
     out = tmp_path / "out"
     out.mkdir()
