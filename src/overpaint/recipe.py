@@ -125,7 +125,7 @@ def read_block(
 
     def full(override: str) -> str:
         first = override.partition("=")[0].partition(".")[0].strip()
-        return override if first in (*blocks, "name", "engine", "workers") else f"{name}.{override}"
+        return override if first in (*blocks, *_HEAD) else f"{name}.{override}"
 
     source, tree = _read_tree(path, [full(override) for override in overrides])
     if tree.get(name) is None:
@@ -137,13 +137,17 @@ def read_block(
     return source.validate(tree, _recipe_type(blocks)).block(name, kind)
 
 
-def read_head(path: str | Path | None) -> Recipe:
+def read_head(path: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
     """What a recipe says to all stages: its name, seed and engine. No block is looked at.
 
     Raises:
         UserError: as `read_recipe`.
     """
-    return read_recipe(path, dict.fromkeys(STAGES, _Unread))
+    own = [text for text in overrides if text.partition("=")[0].strip() in _HEAD]
+    return read_recipe(path, dict.fromkeys(STAGES, _Unread), own)
+
+
+_HEAD = ("name", "engine", "workers")
 
 
 class _Unread(BaseModel, extra="allow"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,8 +34,10 @@ WorkersOption = Annotated[
 ]
 
 
-def read_engine(kind: EngineKind | None, workers: int | None, recipe: Path | None) -> Engine:
-    """The engine that is asked for; what is not said is taken from the recipe.
+def read_engine(
+    kind: EngineKind | None, workers: int | None, recipe: Path | None, overrides: Sequence[str]
+) -> Engine:
+    """The engine that is asked for; what is not said is taken from the recipe under `--set`.
 
     Raises:
         UserError: the recipe cannot be read.
@@ -42,6 +45,6 @@ def read_engine(kind: EngineKind | None, workers: int | None, recipe: Path | Non
     from overpaint.engine import Engine
     from overpaint.recipe import read_head
 
-    head = read_head(recipe)
+    head = read_head(recipe, overrides)
     chosen = head.engine if kind is None else kind.value
     return Engine(chosen, workers or (head.workers if chosen == head.engine else 1))

@@ -174,7 +174,7 @@ def evaluate(
         output,
         command=shlex.join(["overpaint", *sys.argv[1:]]),
         say=lambda sentence: say(f"note: {sentence}"),
-        engine=read_engine(engine, workers, recipe),
+        engine=read_engine(engine, workers, recipe, settings or []),
     )
     _print(report, output, time.perf_counter() - began, as_json=as_json)
 

@@ -88,7 +88,7 @@ def generate(
     from overpaint.instruct.opening import find_captions, find_writer
     from overpaint.instruct.report import table
 
-    where = read_engine(engine, workers, recipe)
+    where = read_engine(engine, workers, recipe, settings or [])
     open_writer, identity = find_writer(values, device=device, dtype=dtype)
     source = find_captions(values, output)
     summary = write_triplets(source, output, open_writer, values, identity, where)

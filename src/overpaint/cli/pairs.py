@@ -74,7 +74,7 @@ def pairs(
     from overpaint.pairs.stage import make_pairs
     from overpaint.pairs.summary import table
 
-    where = read_engine(engine, workers, recipe)
+    where = read_engine(engine, workers, recipe, settings or [])
     summary = make_pairs(triplets, output, values, where, device)
     if as_json:
         print_json({"folder": str(output), **summary})

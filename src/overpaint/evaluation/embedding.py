@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from overpaint.models import quiet_libraries
-from overpaint.models.clip import load_or_say, unit_vectors
+from overpaint.models.clip import load_or_say, picture_vectors
 
 
 @dataclass
@@ -26,13 +26,12 @@ class Dino:
     @torch.inference_mode()
     def images(self, pictures: Sequence[Image.Image]) -> Tensor:
         """(n, d) float32 on the CPU, each of length 1."""
-        device = self.model.device
-
-        def encode(batch: Sequence[Image.Image]) -> Tensor:
-            pixels = self.processor(images=list(batch), return_tensors="pt").pixel_values
-            return self.model(pixel_values=pixels.to(device)).last_hidden_state[:, 0]
-
-        return unit_vectors(pictures, encode)
+        return picture_vectors(
+            pictures,
+            self.processor,
+            self.model.device,
+            lambda pixels: self.model(pixel_values=pixels).last_hidden_state[:, 0],
+        )
 
 
 def load_dino(name: str | Path, device: str | torch.device | None = None) -> Dino:

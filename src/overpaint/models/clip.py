@@ -34,13 +34,12 @@ class Clip:
     @torch.inference_mode()
     def images(self, pictures: Sequence[Image.Image]) -> Tensor:
         """(n, d) float32 on the CPU, each of length 1."""
-        device = self.model.device
-
-        def encode(batch: Sequence[Image.Image]) -> Tensor:
-            pixels = self.processor(images=list(batch), return_tensors="pt").pixel_values
-            return _features(self.model.get_image_features(pixel_values=pixels.to(device)))
-
-        return unit_vectors(pictures, encode)
+        return picture_vectors(
+            pictures,
+            self.processor,
+            self.model.device,
+            lambda pixels: _features(self.model.get_image_features(pixel_values=pixels)),
+        )
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Tensor:
@@ -62,7 +61,7 @@ class Clip:
                 )
             )
 
-        return unit_vectors(texts, encode)
+        return _unit_vectors(texts, encode)
 
 
 def load_clip(name: str | Path, device: str | torch.device | None = None) -> Clip:
@@ -132,7 +131,22 @@ def load_or_say(name: str | Path, load: Callable[[], Any]) -> Any:
         raise UserError(f"{name} cannot be loaded ({words}).") from error
 
 
-def unit_vectors(items: Sequence[Any], encode: Callable[[Sequence[Any]], Tensor]) -> Tensor:
+def picture_vectors(
+    pictures: Sequence[Image.Image],
+    processor: Any,
+    device: torch.device,
+    encode: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """(n, d) float32 on the CPU, each of length 1: what `encode` makes of prepared pixels."""
+
+    def prepare(batch: Sequence[Image.Image]) -> Tensor:
+        pixels = processor(images=list(batch), return_tensors="pt").pixel_values
+        return encode(pixels.to(device))
+
+    return _unit_vectors(pictures, prepare)
+
+
+def _unit_vectors(items: Sequence[Any], encode: Callable[[Sequence[Any]], Tensor]) -> Tensor:
     """Encode in batches of `AT_ONCE`: (n, d) float32 on the CPU, each of length 1."""
     parts = [encode(items[i : i + AT_ONCE]) for i in range(0, len(items), AT_ONCE)]
     return F.normalize(torch.cat(parts).float().cpu(), dim=-1)
