@@ -14,7 +14,7 @@ from overpaint.nano.assemble import assemble_base
 from overpaint.nano.autoencoder import AutoencoderRecipe, build_autoencoder, train_autoencoder
 from overpaint.nano.clip import ClipRecipe, contrast, train_clip
 from overpaint.nano.controlnet import ControlNetRecipe
-from overpaint.nano.pictures import captioned, crowded, to_tensor
+from overpaint.nano.pictures import captioned, crowded, hard_captions, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
 from overpaint.nano.text_to_image import TextToImageRecipe
 from overpaint.recipe import read_block, read_settings
@@ -72,6 +72,30 @@ def test_contrast_is_the_symmetric_cross_entropy_of_clip() -> None:
     rows = -torch.log_softmax(similarity, dim=1).diagonal().mean()
     columns = -torch.log_softmax(similarity, dim=0).diagonal().mean()
     torch.testing.assert_close(contrast(similarity), (rows + columns) / 2)
+
+
+def test_wrong_captions_add_columns_for_the_pictures_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    similarity = torch.randn(5, 5, generator=generator)
+    wrong = torch.randn(5, 7, generator=generator)
+    rows = -torch.log_softmax(torch.cat([similarity, wrong], 1), dim=1)[:, :5].diagonal().mean()
+    columns = -torch.log_softmax(similarity, dim=0).diagonal().mean()
+    torch.testing.assert_close(contrast(similarity, wrong), (rows + columns) / 2)
+
+
+def test_hard_captions_are_nearly_right_and_never_right() -> None:
+    pictures, right, wrong = hard_captions(range(40), "small", 64, 6)
+    assert pictures.shape == (40, 3, 64, 64)
+    assert len(right) == 40
+    assert 3 * 40 < len(wrong) <= 6 * 40
+    assert hard_captions(range(40), "small", 64, 6)[2] == wrong
+    # Each is wrong of its own scene: drawn one by one, none is the caption of that scene.
+    for seed in range(40):
+        _, (said,), nearly = hard_captions([seed], "small", 64, 6)
+        assert said not in nearly
+        assert len(set(nearly)) == len(nearly)
+    placed = [text for text in wrong if " in the top " in text or " in the bottom " in text]
+    assert len(placed) > 40
 
 
 def test_the_tokenizer_is_clips_in_a_small_size(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 from random import Random
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,10 @@ from PIL import Image
 from overpaint.evaluation.intervals import Estimate, estimate
 from overpaint.evaluation.retrieval import mean_squared_error
 from overpaint.scenes.captions import caption, sample_voice
-from overpaint.scenes.catalogue import COLOURS, Role, Thing, World, catalogue, things
+from overpaint.scenes.catalogue import COLOURS, Role, World, catalogue, things
 from overpaint.scenes.edits import sample_edit
-from overpaint.scenes.layout import PLACES, SIZE, Item, Look, Scene, sample_scene
+from overpaint.scenes.layout import PLACES, SIZE, Item, Scene, sample_scene
+from overpaint.scenes.one_fact import FACTS, with_one_fact_wrong
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
 
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 
-FACTS = ("object", "colour", "size", "place", "background", "look")
 MOST_OBJECTS = 2  # three of them with their places are more words than nano's 32 tokens hold
-_SHOWS_COLOURS: tuple[Look, ...] = ("plain", "night")  # the others leave the background unsaid
 _ALIKE = 1.0  # mean absolute difference, of 255, below which two renders show the same
 # What `sample_scene` draws from, on a grid: shares of SIZE, and shifts in shares of the picture.
 _SIZES, _SHIFTS = (0.9, 0.95, 1.0), (-0.02, 0.0, 0.02)
@@ -96,37 +95,11 @@ def caption_case(
         voice = replace(sample_voice(rng), with_places=not places_open, synonym=0)
         right = Claim(caption(scene, voice), scene)
         by_fact: dict[str, list[Claim]] = {}
-        for fact, other in _wrong_scenes(scene, pool):
+        for fact, other in with_one_fact_wrong(scene, pool):
             by_fact.setdefault(fact, []).append(Claim(caption(other, voice), other, fact))
         wrong = _take_turns(by_fact, right, n - 1, rng)
         if len(wrong) == n - 1:
             return CaptionCase(seed, right, tuple(wrong), places_open)
-
-
-def _wrong_scenes(scene: Scene, pool: Sequence[Thing]) -> Iterator[tuple[str, Scene]]:
-    """Every scene that differs in one fact, with the fact's name; what captions do not say of it
-    leaves them as they are, and those are not taken."""
-    in_colour = scene.look in _SHOWS_COLOURS
-    for index, item in enumerate(scene.items):
-        for thing in pool:
-            if not any(_share_a_name(thing, present.thing) for present in scene.items):
-                yield "object", scene.with_item(index, replace(item, thing=thing))
-        for colour in COLOURS if item.colour and in_colour else ():
-            yield "colour", scene.with_item(index, replace(item, colour=colour))
-        for scale in ("", "big", "tiny"):
-            yield "size", scene.with_item(index, replace(item, scale=scale))
-        for place in scene.free_places():
-            if len(set(place.split()) & set(item.place.split())) == 1:
-                yield "place", scene.with_item(index, replace(item, place=place))
-    if in_colour:
-        for background in COLOURS:
-            yield "background", replace(scene, background=background)
-        for look in get_args(Look):
-            yield "look", replace(scene, look=look)
-
-
-def _share_a_name(a: Thing, b: Thing) -> bool:
-    return bool({a.name, *a.synonyms} & {b.name, *b.synonyms})
 
 
 def _take_turns(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from overpaint.files import dir_aside
-from overpaint.nano.pictures import captioned, sample_seeds, to_tensor
+from overpaint.nano.pictures import hard_captions, sample_seeds, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.examples import Example, sample_example
@@ -42,6 +42,9 @@ class ClipRecipe(BaseModel, extra="forbid", frozen=True):
     extra_scenes: int = Field(
         32, ge=0, description="captioned scenes over the whole catalogue added to a batch"
     )
+    hard_captions: int = Field(
+        0, ge=0, description="captions of each extra scene that are wrong in one fact"
+    )
     loop: LoopSettings
 
 
@@ -55,26 +58,36 @@ class _Contrast(nn.Module):
             nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, projection)
         )
 
-    def forward(self, pictures: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """`pictures`: originals, edited, then extra scenes; `tokens`: their captions in that
-        order, then the instructions that lead from each original to its edited picture."""
-        captions = len(pictures)
-        count = len(tokens) - captions
+    def forward(self, pictures: Tensor, tokens: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """`pictures`: `count` originals, as many edited, then extra scenes; `tokens`: their
+        captions in that order, the instructions that lead from each original to its edited
+        picture, and captions that are wrong for all of them."""
+        captions, told = len(pictures), len(pictures) + count
         texts = self.clip.text_model(tokens).pooler_output
         text = F.normalize(self.clip.text_projection(texts), dim=-1)
         seen = self.clip.vision_model(pictures).pooler_output
         image = F.normalize(self.clip.visual_projection(seen), dim=-1)
         pair = self.pair_head(torch.cat([seen[:count], seen[count : 2 * count]], dim=-1))
         scale = self.clip.logit_scale.exp().clamp(max=100)
-        caption_loss = contrast(scale * image @ text[:captions].T)
-        edit_loss = contrast(scale * F.normalize(pair, dim=-1) @ text[captions:].T)
+        similar = scale * image @ text.T
+        caption_loss = contrast(similar[:, :captions], similar[:, told:])
+        edit_loss = contrast(scale * F.normalize(pair, dim=-1) @ text[captions:told].T)
         return caption_loss, edit_loss
 
 
-def contrast(similarity: Tensor) -> Tensor:
-    """CLIP's symmetric cross-entropy; row i of the (n, n) similarities belongs to column i."""
+def contrast(similarity: Tensor, wrong: Tensor | None = None) -> Tensor:
+    """CLIP's symmetric cross-entropy; row i of the (n, n) similarities belongs to column i.
+
+    `wrong` (n, m) are similarities of the rows to columns that belong to none (2210.01936, 4).
+    """
     labels = torch.arange(len(similarity), device=similarity.device)
-    return (F.cross_entropy(similarity, labels) + F.cross_entropy(similarity.T, labels)) / 2
+    all_columns = similarity if wrong is None else torch.cat([similarity, wrong], dim=1)
+    return (F.cross_entropy(all_columns, labels) + F.cross_entropy(similarity.T, labels)) / 2
+
+
+def hits(fits: Tensor, own: Tensor) -> float:
+    """The share of rows (n, m) whose largest entry is in the column `own` (n,)."""
+    return (fits.argmax(-1) == own).float().mean().item()
 
 
 def build_clip(recipe: ClipRecipe, tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -118,20 +131,24 @@ def train_clip(recipe: ClipRecipe, out: Path) -> Path:
         seeds = sample_seeds(step, step.size, "clip")
         batch = [sample_example(seed, world=recipe.world, size=recipe.size) for seed in seeds]
         extra = sample_seeds(step, recipe.extra_scenes, "clip extra")
-        pictures, captions, instructions = _batch(batch, extra, recipe)
-        tokens = encode(captions + instructions)
-        caption_loss, edit_loss = model(pictures.to(step.device), tokens.to(step.device))
+        pictures, texts = _batch(batch, extra, recipe)
+        tokens = encode(texts).to(step.device)
+        caption_loss, edit_loss = model(pictures.to(step.device), tokens, len(batch))
         total = caption_loss + edit_loss
         return {"loss": total, "caption_loss": caption_loss, "edit_loss": edit_loss}
 
     def validate(model: nn.Module, done: int) -> dict[str, float]:
         assert isinstance(model, _Contrast)
-        step = Step(0, 0, 1, 64, _HELD_OUT_SEED)
-        pictures, captions = captioned(sample_seeds(step, 64, "measure"), recipe.world, recipe.size)
+        seeds = sample_seeds(Step(0, 0, 1, 256, _HELD_OUT_SEED), 256, "measure")
+        pictures, right, wrong = hard_captions(seeds, recipe.world, recipe.size, 6)
         device = model.clip.device
-        output = model.clip(input_ids=encode(captions).to(device), pixel_values=pictures.to(device))
-        right = output.logits_per_image.argmax(-1).cpu() == torch.arange(64)
-        return {"caption_retrieval_of_64": right.float().mean().item()}
+        tokens = encode(right + wrong).to(device)
+        fits = model.clip(input_ids=tokens, pixel_values=pictures.to(device)).logits_per_image
+        own = torch.arange(len(seeds), device=device)
+        return {
+            "caption_retrieval_of_256": hits(fits[:, : len(seeds)], own),
+            "caption_retrieval_with_nearly_right": hits(fits, own),
+        }
 
     clip = build_clip(recipe, tokenizer)
     model = _Contrast(clip, recipe.vision_width, recipe.projection)
@@ -151,12 +168,12 @@ def train_clip(recipe: ClipRecipe, out: Path) -> Path:
 
 def _batch(
     examples: list[Example], extra_seeds: list[int], recipe: ClipRecipe
-) -> tuple[Tensor, list[str], list[str]]:
+) -> tuple[Tensor, list[str]]:
+    """Pictures and texts in the order that `_Contrast` takes them."""
     pictures = [e.original for e in examples] + [e.targets[0] for e in examples]
     captions = [e.original_prompt for e in examples] + [e.edited_prompt for e in examples]
-    tensors = [to_tensor(pictures)]
-    if extra_seeds:
-        more, texts = captioned(extra_seeds, recipe.world, recipe.size)
-        tensors.append(more)
-        captions += texts
-    return torch.cat(tensors), captions, [e.edit_prompt for e in examples]
+    instructions = [e.edit_prompt for e in examples]
+    if not extra_seeds:
+        return to_tensor(pictures), captions + instructions
+    more, right, wrong = hard_captions(extra_seeds, recipe.world, recipe.size, recipe.hard_captions)
+    return torch.cat([to_tensor(pictures), more]), captions + right + instructions + wrong
