@@ -41,8 +41,8 @@ def kill(
             before = shards(out)
             process = start(out)
             try:
-                process.communicate(timeout=draw.uniform(0, seconds) if done < kills else None)
-                ended = True
+                wait = draw.uniform(0, seconds) if done < kills else None
+                errors, ended = process.communicate(timeout=wait)[1], True
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
@@ -54,7 +54,7 @@ def kill(
             if ended:
                 break
         if process.returncode:
-            raise SystemExit(f"the rerun failed with exit code {process.returncode}")
+            raise SystemExit(f"the rerun failed: {errors.decode()}")
         differ += any(
             content_hash(out / name) != content_hash(whole / name) for name in ("data", "tallies")
         )
