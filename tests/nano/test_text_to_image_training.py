@@ -131,7 +131,7 @@ def test_a_share_of_the_timesteps_is_of_the_noisiest() -> None:
     assert int(timesteps.min()) >= 0
     assert int(timesteps.max()) == 999
     assert 0.40 < (timesteps >= 875).float().mean() < 0.46  # 0.35 + 0.65 / 8
-    assert 0.09 < (timesteps < 125).float().mean() * 8 / 7 < 0.11
+    assert 0.07 < (timesteps < 125).float().mean() < 0.09  # 0.65 / 8
 
 
 def test_the_last_timestep_is_noise_alone(base: Path) -> None:

@@ -6,13 +6,12 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from world import build_world
+from world import build_world, run_command
 
 from overpaint.cli import main
 from overpaint.files import content_hash, quick_hash
@@ -114,7 +113,7 @@ def stop_at(words: list[str], folder: Path, pattern: str, with_signal: int) -> t
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     log = folder.with_name("stderr.txt")
-    process = context.Process(target=_command, args=(words, str(log)))
+    process = context.Process(target=run_command, args=(words, str(log)))
     process.start()
     while process.is_alive() and not any(folder.glob(pattern)):
         time.sleep(0.001)
@@ -123,13 +122,6 @@ def stop_at(words: list[str], folder: Path, pattern: str, with_signal: int) -> t
     process.join()
     assert process.exitcode is not None
     return process.exitcode, log.read_text()
-
-
-def _command(words: list[str], log: str) -> None:
-    with Path(log).open("w") as stream:
-        sys.stderr = stream
-        code = main(words)
-    sys.exit(code)
 
 
 def test_one_stage_alone_needs_its_input(recipe: Path, tmp_path: Path, capsys: Captured) -> None:

@@ -27,6 +27,7 @@ def test_what_nano_was_trained_from_is_a_base(
         check_base(PARENT, SETTINGS)
     drawing = build_tiny_pipeline(tmp_path / "drawing", in_channels=LATENT_CHANNELS, seed=1)
     shutil.copytree(drawing / "unet", nano / "text_to_image")
+    shutil.copy(drawing / "scheduler" / "scheduler_config.json", nano / "text_to_image")
     check_base(PARENT, SETTINGS)
     base = load_base(PARENT, SETTINGS, torch.device("cpu"))
     widened = base.unet.conv_in.weight
