@@ -34,7 +34,7 @@ from overpaint.evaluation.report import Report
 from overpaint.evaluation.runs import SamplingSettings
 from overpaint.pairs.settings import PairsSettings
 from overpaint.pairs.stage import make_pairs
-from overpaint.recipe import read_recipe
+from overpaint.recipe import read_block
 from overpaint.rows import pair_features
 from overpaint.scenes.examples import SPLITS
 from overpaint.shards import missing_shards, read_pairs, write_shard
@@ -112,14 +112,14 @@ def pair_settings(arm: str, options: argparse.Namespace) -> PairsSettings:
     general = [f"pairs.model={options.parent}", f"pairs.clip={options.clip}"]
     general += [f"pairs.controlnet={options.controlnet}"] if options.controlnet else []
     said = [*general, f"pairs.seed={options.seed}", *given(options.set, "pairs"), *ARMS[arm]]
-    return read_recipe(None, {"pairs": PairsSettings}, said).block("pairs", PairsSettings)
+    return read_block(None, "pairs", PairsSettings, said)
 
 
 def train_settings(options: argparse.Namespace) -> TrainSettings:
     """nano's own settings, but from the parent and for the steps that are asked for."""
     said = ["train.unet=null", f"train.steps={options.steps}", f"train.seed={options.seed}"]
     said += given(options.set, "train")
-    return read_recipe(RECIPE, {"train": TrainSettings}, said).block("train", TrainSettings)
+    return read_block(RECIPE, "train", TrainSettings, said)
 
 
 def given(assignments: Sequence[str], block: str) -> list[str]:

@@ -45,7 +45,7 @@ from overpaint.pairs.controlnet import ControlNetMethod
 from overpaint.pairs.requests import Request
 from overpaint.pairs.scoring import Embeddings, four_scores, score_candidates
 from overpaint.pairs.settings import PairsSettings
-from overpaint.recipe import read_recipe
+from overpaint.recipe import read_block
 from overpaint.scenes.examples import sample_example
 from overpaint.seeds import derive_seed
 
@@ -165,8 +165,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     said = [f"model={options.model}", f"clip={options.clip}", f"batch_size={options.batch_size}"]
-    overrides = [f"pairs.{text}" for text in (*said, *options.set)]
-    settings = read_recipe(None, {"pairs": PairsSettings}, overrides).block("pairs", PairsSettings)
+    settings = read_block(None, "pairs", PairsSettings, [*said, *options.set])
     requests = [request(options.seed, index) for index in range(options.rows)]
     sides = {"ours": Side(), "loop": Side()}
     with quiet_libraries():

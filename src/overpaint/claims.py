@@ -88,6 +88,17 @@ def keep_record(folder: Path, record: Mapping[str, Any]) -> None:
         )
 
 
+def refuse_taken(out: Path, work: Path | None = None) -> None:
+    """Never write over what the run in `work` did not make; without `work`, over anything.
+
+    Raises:
+        UserError: `out` holds something, and there is no run that made it.
+    """
+    ours = work is not None and (work / RECORD).is_file()
+    if not ours and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} exists already: choose another folder, or delete it.")
+
+
 def _refuse_foreign(folder: Path) -> None:
     """Never write over what something else did."""
     if folder.is_dir() and ((folder / RECORD).is_file() or not _has_work(folder)):

@@ -7,12 +7,14 @@ dataset loaders skip), flushed to the disk, and renamed into place.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from overpaint.errors import UserError
 
@@ -92,6 +94,15 @@ def replace_dir(tmp: str | Path, final: str | Path) -> None:
             old.rename(final)
         raise cannot_write(final, error) from error
     _remove(old)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write `values` as JSON that a person can read, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    write_atomic(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def name_aside(path: Path) -> Path:

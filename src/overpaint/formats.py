@@ -274,8 +274,7 @@ def _some(found: list[Any], source: str | Path, tally: Tally, what: str) -> None
         return
     if not tally.seen:
         raise UserError(f"{source} is empty.")
-    reasons = ", ".join(f"{count} × {why}" for why, count in tally.rejected.most_common(3))
-    raise UserError(f"{source} holds no {what}; its rows were rejected: {reasons}.")
+    raise UserError(f"{source} holds no {what}; its rows were rejected: {tally.commonest()}.")
 
 
 def _show(row: Mapping[str, Any]) -> str:

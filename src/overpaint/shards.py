@@ -186,7 +186,7 @@ def _check_shard(path: Path) -> int:
 
     try:
         footer = pq.read_metadata(path)
-        names = pq.read_schema(path).names
+        names = footer.schema.to_arrow_schema().names
     except (pa.ArrowInvalid, OSError) as error:
         why = reason(error) if isinstance(error, OSError) else "it is no whole parquet file"
         raise UserError(

@@ -45,6 +45,10 @@ class Tally:
             shown = self.examples.setdefault(reason, [])
             shown.extend(examples[: EXAMPLES_A_REASON - len(shown)])
 
+    def commonest(self) -> str:
+        """The three commonest reasons in words; nothing where there is none."""
+        return ", ".join(f"{count} × {why}" for why, count in self.rejected.most_common(3))
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON; the commonest reason first."""
         ordered = sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from overpaint.cli._output import print_json, say
+from overpaint.cli._threads import quieten_threads
 from overpaint.cli.scenes import Split, World
 
 
@@ -35,7 +35,7 @@ def calibrate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Choose thresholds for pairs on scenes with known answers; prints them for a recipe."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    quieten_threads()
     from overpaint.models import pick_device
     from overpaint.models.clip import load_clip
     from overpaint.pairs import calibration

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overpaint.cli._output import print_json, say
+from overpaint.cli._threads import quieten_threads
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -88,8 +88,7 @@ def edit(
     find_model(model)
 
     began = time.perf_counter()
-    # Threads that spin while they wait make small models tens of times slower on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    quieten_threads()
     from overpaint.editing import Editor
 
     editor = Editor.from_pretrained(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -14,6 +13,7 @@ import typer
 
 from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
 from overpaint.cli._output import print_json, say
+from overpaint.cli._threads import quieten_threads
 from overpaint.cli.scenes import World
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ def evaluate(
     """Measure models on scenes or pairs and write a report; the same command resumes."""
     if pairs is not None and scenes is not None:
         raise typer.BadParameter("--pairs and --scenes cannot go together.")
-    # Threads that spin while they wait make small models many times slower on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    quieten_threads()
     from overpaint.evaluation.settings import EvaluateSettings
     from overpaint.recipe import read_block
 

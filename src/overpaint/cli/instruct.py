@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
 from overpaint.cli._output import print_json, say
+from overpaint.cli._threads import quieten_threads
 
 app = typer.Typer(
     help="Write edit instructions for captions with a language model, and train one for it.",
@@ -69,7 +69,7 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Write triplets for captions; the same command resumes a run that was stopped."""
-    _quieten_threads()
+    quieten_threads()
     overrides = [*(settings or [])]
     overrides += ["instruct.scenes=null"] if captions is not None else []
     overrides += ["instruct.data=null"] if model is not None else []
@@ -119,7 +119,7 @@ def finetune(
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a language model on triplets; the same command resumes a run that was stopped."""
-    _quieten_threads()
+    quieten_threads()
     from overpaint.instruct.settings import InstructSettings
     from overpaint.recipe import read_block
 
@@ -154,13 +154,12 @@ def examples(
     """Write the package's own triplets, over everyday captions and scenes, to fine-tune on."""
     from itertools import chain
 
-    from overpaint.errors import UserError
+    from overpaint.claims import refuse_taken
     from overpaint.instruct.everyday import everyday_triplets, scene_triplets
     from overpaint.rows import written_features
     from overpaint.shards import write_card, write_shard
 
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise UserError(f"{output} exists already: choose another folder, or delete it.")
+    refuse_taken(output)
     by_hand = everyday_triplets()
     rows = chain(by_hand, scene_triplets(scenes, seed))
     write_shard(output, 0, 1, (row.to_row() for row in rows), written_features())
@@ -175,8 +174,3 @@ def examples(
         print_json({"folder": str(output), "by_hand": len(by_hand), "scenes": scenes})
     else:
         typer.echo(f"{output}: {len(by_hand) + scenes} triplets")
-
-
-def _quieten_threads() -> None:
-    """Threads that spin while they wait make small models tens of times slower."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
 from overpaint.cli._output import print_json, say
+from overpaint.cli._threads import quieten_threads
 
 
 class Method(StrEnum):
@@ -58,8 +58,7 @@ def pairs(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Draw pairs for triplets and keep the good ones; the same command resumes a stopped run."""
-    # Threads that spin while they wait make drawing many times slower on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    quieten_threads()
     from overpaint.pairs.settings import PairsSettings
     from overpaint.recipe import read_block
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from enum import StrEnum
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 
 from overpaint.cli._output import print_json, say
+from overpaint.cli._threads import quieten_threads
 
 
 class StageName(StrEnum):
@@ -37,8 +37,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run a recipe: captions, triplets, pairs, a model, its report; what is done is skipped."""
-    # Threads that spin while they wait make small models many times slower on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    quieten_threads()
     from overpaint.recipe import read_recipe
     from overpaint.runs.running import run_recipe
     from overpaint.runs.stages import BLOCKS

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from overpaint.cli._output import print_json, say
+from overpaint.cli._threads import quieten_threads
 
 
 def train(
@@ -37,8 +38,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train the U-Net that edits; the same command resumes a run that was stopped."""
-    # Threads that spin while they wait make training many times slower on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    quieten_threads()
     from overpaint.recipe import read_block
     from overpaint.training.settings import TrainSettings
 

@@ -12,7 +12,7 @@ from overpaint.claims import claimed
 from overpaint.engine.inline import make_inline
 from overpaint.engine.job import Done, Engine, Job, Made
 from overpaint.errors import UserError
-from overpaint.files import write_atomic
+from overpaint.files import write_json
 from overpaint.progress import Progress
 from overpaint.shards import missing_shards, shard_path, write_shard
 
@@ -39,7 +39,7 @@ def run(job: Job, engine: Engine | None = None) -> list[dict[str, Any]]:
             ):
                 for index, made in shards:
                     # The tally goes first: the shard is what says that both are there.
-                    _write_tally(_tally_path(job.out, index, count), made.tally)
+                    write_json(_tally_path(job.out, index, count), made.tally)
                     write_shard(job.out, index, count, made.rows, job.features)
         return [_read_tally(_tally_path(job.out, index, count)) for index in range(count)]
 
@@ -63,10 +63,6 @@ def _make(job: Job, missing: list[int], engine: Engine, done: Done) -> Generator
 
 def _tally_path(out: Path, index: int, count: int) -> Path:
     return out / "tallies" / shard_path(out, index, count).with_suffix(".json").name
-
-
-def _write_tally(path: Path, tally: dict[str, Any]) -> None:
-    write_atomic(path, (json.dumps(tally, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def _read_tally(path: Path) -> dict[str, Any]:

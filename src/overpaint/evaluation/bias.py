@@ -27,6 +27,7 @@ from overpaint.evaluation.pixelwise import Pixels
 from overpaint.evaluation.runs import SamplingSettings, edit_cases
 from overpaint.images import load_image
 from overpaint.models.clip import Clip
+from overpaint.scenes.captions import a_or_an
 from overpaint.scenes.catalogue import Thing
 from overpaint.scenes.layout import Item, Scene
 from overpaint.scenes.rendering import render
@@ -228,8 +229,7 @@ def _drawn_edits(roles: Sequence[str], grounds: Sequence[str]) -> Iterator[tuple
     for index, (gender, tone, ground) in enumerate(product(GENDERS, TONES, grounds)):
         person = Person(gender, tone, ground=ground)
         role = roles[index % len(roles)]
-        article = "an" if role[0] in "aeiou" else "a"
-        yield person, f"turn the person into {article} {role}"
+        yield person, f"turn the person into {a_or_an(role)} {role}"
         yield person, CONTROL.format(_CONTROL_GROUND)
 
 

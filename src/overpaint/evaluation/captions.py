@@ -21,7 +21,8 @@ from overpaint.evaluation.intervals import Estimate, estimate
 from overpaint.evaluation.retrieval import mean_squared_error
 from overpaint.scenes.captions import caption, sample_voice
 from overpaint.scenes.catalogue import COLOURS, Role, World, catalogue, things
-from overpaint.scenes.edits import sample_edit
+from overpaint.scenes.edits import sometimes_edited
+from overpaint.scenes.examples import distance
 from overpaint.scenes.layout import PLACES, SIZE, Item, Scene, sample_scene
 from overpaint.scenes.one_fact import FACTS, with_one_fact_wrong
 from overpaint.scenes.rendering import render
@@ -86,9 +87,7 @@ def caption_case(
     rng = Random(derive_seed(seed, "caption fidelity", role, world))
     pool = things(world, "seen") if role == "seen" else catalogue(world)
     while True:
-        scene = sample_scene(rng, pool)
-        edit = sample_edit(scene, rng, pool) if rng.random() < 0.5 else None
-        scene = edit.answers[0] if edit else scene
+        scene = sometimes_edited(sample_scene(rng, pool), rng, pool, 0.5)
         roles = {item.thing.role for item in scene.items}
         if role not in roles or len(scene.items) > MOST_OBJECTS:
             continue
@@ -115,7 +114,7 @@ def _take_turns(
             if not claims or len(chosen) == count:
                 continue
             claim = claims.pop()
-            if claim.caption not in said and _difference(_drawn(claim.scene), truth) >= _ALIKE:
+            if claim.caption not in said and distance(_drawn(claim.scene), truth) >= _ALIKE:
                 chosen.append(claim)
                 said.add(claim.caption)
     return chosen
@@ -123,10 +122,6 @@ def _take_turns(
 
 def _drawn(scene: Scene) -> Pixels:
     return render(scene, 64)
-
-
-def _difference(a: Pixels, b: Pixels) -> float:
-    return float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean())
 
 
 def least_error(picture: Pixels, scene: Scene, places_open: bool = False) -> float:

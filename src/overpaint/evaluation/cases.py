@@ -118,7 +118,7 @@ def _pair_cases(folder: Path) -> CaseSet:
         row = rows[index]
         where = f"row {index} of {folder.name}"
         original = picture(row["original_image"], f"{where}, original_image")
-        target = _of_size(picture(row["edited_image"], f"{where}, edited_image"), original)
+        target = of_size(picture(row["edited_image"], f"{where}, edited_image"), original)
         untouched = None
         if row.get("method") == "scenes":  # drawn, so whatever is equal was to stay equal
             untouched = (np.asarray(original) == target).all(axis=-1)
@@ -174,8 +174,8 @@ def text(value: Any, where: str) -> str:
     return value
 
 
-def _of_size(image: Image.Image, like: Image.Image) -> Pixels:
-    """A right answer as pixels, at the size of the original."""
+def of_size(image: Image.Image, like: Image.Image) -> Pixels:
+    """A right answer as pixels (h, w, 3), at the size of the original."""
     if image.size != like.size:
         image = image.resize(like.size, Image.Resampling.LANCZOS)
     return np.asarray(image)

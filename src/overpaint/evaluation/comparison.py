@@ -14,7 +14,6 @@ from overpaint.evaluation.scoring import METRIC
 class Verdict:
     """The kinds on which b is clearly better or worse than a in one metric, and the rest."""
 
-    metric: str
     better: list[str]
     worse: list[str]
     unclear: list[str]
@@ -63,7 +62,7 @@ def verdict(comparison: Comparison, metric: str) -> Verdict:
             continue
         side = better if is_better(found[metric], metric) else worse
         (side if found[metric].is_clear else unclear).append(kind)
-    return Verdict(metric, better, worse, unclear)
+    return Verdict(better, worse, unclear)
 
 
 def is_better(difference: Difference, metric: str) -> bool:

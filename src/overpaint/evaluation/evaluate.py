@@ -18,7 +18,7 @@ from overpaint.engine import Engine, Stage
 from overpaint.errors import UserError
 from overpaint.evaluation import galleries
 from overpaint.evaluation.bias import BiasAudit, audit_drawn_people, audit_photos
-from overpaint.evaluation.cases import Case, CaseSet
+from overpaint.evaluation.cases import WITHOUT_KIND, Case, CaseSet
 from overpaint.evaluation.curve import remember, trade_off
 from overpaint.evaluation.embedding import load_dino
 from overpaint.evaluation.galleries import Gallery, Shot
@@ -362,7 +362,7 @@ def _shown(case: Case, result: CaseResult, edited: Image.Image) -> ShownCase:
         target = data_address(Image.fromarray(nearest_target(case, np.asarray(edited))))
     return ShownCase(
         instruction=case.instruction,
-        kind=case.kind if case.kind != "all" else "",
+        kind=case.kind if case.kind != WITHOUT_KIND else "",
         before=data_address(case.original),
         after=data_address(edited),
         target=target,

@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from overpaint.editing import Editor
-from overpaint.evaluation.accuracy import PSNR_CEILING, benchmark_example
+from overpaint.evaluation.accuracy import PSNR_CEILING
 from overpaint.evaluation.curve import remember
 from overpaint.evaluation.intervals import Estimate, estimate
 from overpaint.evaluation.pixelwise import Pixels
@@ -211,12 +211,6 @@ def _edit_sequel(editor: Editor, sequel: Sequel, settings: SamplingSettings) -> 
         kept = "nothing untouched" if value is None else f"{value:.1f} dB"
         shots.append(shot(edit.image, f"{edit.instruction} ({kept})"))
     return {"untouched_psnr": values, "shots": [one.model_dump() for one in shots]}
-
-
-def gallery_scene(seed: int, split: Split, world: World, size: int) -> tuple[Image.Image, str]:
-    """The picture and the instruction of the galleries, where the user gives none."""
-    example = benchmark_example(0, derive_seed(seed, "gallery"), split, world, size)
-    return Image.fromarray(example.original), example.edit_prompt
 
 
 def shot(image: Image.Image, caption: str) -> Shot:

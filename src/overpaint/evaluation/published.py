@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from overpaint.errors import UserError
-from overpaint.evaluation.cases import Case, CaseSet, picture, rows_fingerprint, text, undecoded
+from overpaint.evaluation.cases import (
+    WITHOUT_KIND,
+    Case,
+    CaseSet,
+    of_size,
+    picture,
+    rows_fingerprint,
+    text,
+    undecoded,
+)
 from overpaint.files import content_hash, reason
 from overpaint.images import load_image
 
@@ -115,8 +124,6 @@ def _magicbrush_case(
     kind: str,
 ) -> Case:
     original, target = pictures
-    if target.size != original.size:
-        target = target.resize(original.size, Image.Resampling.LANCZOS)
     return Case(
         key=key,
         instruction=instruction,
@@ -124,14 +131,14 @@ def _magicbrush_case(
         kind=kind,
         original_prompt=captions[0],
         edited_prompt=captions[1],
-        targets=(np.asarray(target),),
+        targets=(of_size(target, original),),
         untouched=mask,
     )
 
 
 def _turn(number: object) -> str:
     """Kinds of MagicBrush are the turns of its sessions; later ones build on more edits."""
-    return f"turn {number}" if str(number).isdecimal() else "all"
+    return f"turn {number}" if str(number).isdecimal() else WITHOUT_KIND
 
 
 def _mask_file(path: Path, size: tuple[int, int]) -> NDArray[np.bool_] | None:
@@ -162,7 +169,7 @@ def _emu_edit_rows(folder: Path, paths: list[Path]) -> CaseSet:
             key=f"emu-edit-{row.get('split')}-{row.get('idx', index)}-{row.get('hash')}",
             instruction=text(row["instruction"], f"{where}, instruction"),
             original=picture(row["image"], f"{where}, image"),
-            kind=row.get("task") or "all",
+            kind=row.get("task") or WITHOUT_KIND,
             original_prompt=row.get("input_caption") or None,
             edited_prompt=row.get("output_caption") or None,
         )

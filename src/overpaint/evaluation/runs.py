@@ -80,7 +80,7 @@ class CaseStage:
         """
         indices = [int(row["index"]) for row in rows]
         made = _edit_shard(self.editor, self.cases, indices, self.scorer, self.settings)
-        if indices == list(_indices(0, _shards(self.cases), self.cases.count)):
+        if indices == list(_indices(0, _shards(self.cases.count), self.cases.count)):
             _check_hope(made)
         done(len(rows))
         return Made(made)
@@ -103,7 +103,7 @@ def run_cases(
         UserError: the folder holds the results of something else, or cannot be written.
         ModelGaveNothingError: the model fails from the first case on.
     """
-    shards = _shards(cases)
+    shards = _shards(cases.count)
     job = Job(
         out=folder,
         title="evaluate",
@@ -160,7 +160,7 @@ def read_edited(folder: Path, count: int, indices: Sequence[int]) -> dict[int, I
     """The edited pictures of some cases, by their index; `count` is the number of all cases."""
     import pyarrow.parquet as pq
 
-    shards = -(-count // CASES_PER_SHARD)
+    shards = _shards(count)
     wanted: dict[int, Image.Image] = {}
     for shard in sorted({index % shards for index in indices}):
         table = pq.read_table(shard_path(folder, shard, shards), columns=["index", "edited"])
@@ -245,8 +245,8 @@ def _check_hope(rows: Sequence[Mapping[str, Any]]) -> None:
         raise ModelGaveNothingError(str(edited[0]["left_out"]))
 
 
-def _shards(cases: CaseSet) -> int:
-    return -(-cases.count // CASES_PER_SHARD)
+def _shards(count: int) -> int:
+    return -(-count // CASES_PER_SHARD)
 
 
 def _indices(shard: int, shards: int, count: int) -> range:

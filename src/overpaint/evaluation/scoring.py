@@ -72,32 +72,44 @@ class Scorer:
 
     def score(self, cases: Sequence[Case], edited: Sequence[Image.Image]) -> list[Scores]:
         """One table of scores a case, in their order; `edited` are of the originals' sizes."""
-        rows = [self._pixel_scores(c, np.asarray(e)) for c, e in zip(cases, edited, strict=True)]
+        pixels = [np.asarray(picture) for picture in edited]
+        targets = [
+            nearest_target(case, after) if case.targets else None
+            for case, after in zip(cases, pixels, strict=True)
+        ]
+        rows = list(map(_pixel_scores, cases, pixels, targets))
         if self.clip is not None and cases:
-            _join(rows, _clip_scores(self.clip, cases, edited))
+            _join(rows, _clip_scores(self.clip, cases, edited, targets))
         if self.dino is not None and cases:
-            _join(rows, _dino_scores(self.dino, cases, edited))
+            _join(rows, _dino_scores(self.dino, cases, edited, targets))
         return [{metric.name: row.get(metric.name) for metric in METRICS} for row in rows]
 
-    def _pixel_scores(self, case: Case, edited: Pixels) -> Scores:
-        scores: Scores = {}
-        if case.targets:
-            target = nearest_target(case, edited)
-            scores |= {"l1": l1_distance(edited, target), "l2": l2_distance(edited, target)}
-        if case.wrong is not None:
-            scores["retrieval"] = float(is_retrieved(edited, case.targets, case.wrong()))
-        if case.untouched is not None:
-            kept = psnr(edited, np.asarray(case.original), case.untouched)
-            scores["untouched_psnr"] = None if kept is None else min(kept, PSNR_CEILING)
-        return scores
+
+def _pixel_scores(case: Case, edited: Pixels, target: Pixels | None) -> Scores:
+    scores: Scores = {}
+    if target is not None:
+        scores |= {"l1": l1_distance(edited, target), "l2": l2_distance(edited, target)}
+    if case.wrong is not None:
+        scores["retrieval"] = float(is_retrieved(edited, case.targets, case.wrong()))
+    if case.untouched is not None:
+        kept = psnr(edited, np.asarray(case.original), case.untouched)
+        scores["untouched_psnr"] = None if kept is None else min(kept, PSNR_CEILING)
+    return scores
 
 
 def nearest_target(case: Case, edited: Pixels) -> Pixels:
     """The right answer that is nearest to the edited picture by mean squared error."""
+    if len(case.targets) == 1:
+        return case.targets[0]
     return min(case.targets, key=lambda target: l2_distance(edited, target))
 
 
-def _clip_scores(clip: Clip, cases: Sequence[Case], edited: Sequence[Image.Image]) -> list[Scores]:
+def _clip_scores(
+    clip: Clip,
+    cases: Sequence[Case],
+    edited: Sequence[Image.Image],
+    targets: Sequence[Pixels | None],
+) -> list[Scores]:
     before, after = clip.images([case.original for case in cases]), clip.images(edited)
     rows: list[Scores] = [{"clip_image": float(cosine)} for cosine in (before * after).sum(-1)]
 
@@ -113,31 +125,32 @@ def _clip_scores(clip: Clip, cases: Sequence[Case], edited: Sequence[Image.Image
         cosines = directional_similarity(before[both], after[both], then, now)
         for i, cosine in zip(both, cosines, strict=True):
             rows[i]["clip_direction"] = float(cosine)
-    _join(rows, _to_targets("clip_target", clip, cases, edited, after))
+    _join(rows, _to_targets("clip_target", clip, targets, after))
     return rows
 
 
-def _dino_scores(dino: Dino, cases: Sequence[Case], edited: Sequence[Image.Image]) -> list[Scores]:
+def _dino_scores(
+    dino: Dino,
+    cases: Sequence[Case],
+    edited: Sequence[Image.Image],
+    targets: Sequence[Pixels | None],
+) -> list[Scores]:
     before, after = dino.images([case.original for case in cases]), dino.images(edited)
     rows: list[Scores] = [{"dino_image": float(cosine)} for cosine in (before * after).sum(-1)]
-    _join(rows, _to_targets("dino_target", dino, cases, edited, after))
+    _join(rows, _to_targets("dino_target", dino, targets, after))
     return rows
 
 
 def _to_targets(
-    name: str,
-    model: Clip | Dino,
-    cases: Sequence[Case],
-    edited: Sequence[Image.Image],
-    after: Tensor,
+    name: str, model: Clip | Dino, targets: Sequence[Pixels | None], after: Tensor
 ) -> list[Scores]:
     """Cosine to the right answer; of several the one that is nearest in pixels."""
-    known = [i for i, case in enumerate(cases) if case.targets]
-    rows: list[Scores] = [{} for _ in cases]
+    known = {i: Image.fromarray(target) for i, target in enumerate(targets) if target is not None}
+    rows: list[Scores] = [{} for _ in targets]
     if known:
-        targets = [nearest_target(cases[i], np.asarray(edited[i])) for i in known]
-        embedded = model.images([Image.fromarray(target) for target in targets])
-        for i, cosine in zip(known, (after[torch.tensor(known)] * embedded).sum(-1), strict=True):
+        embedded = model.images(list(known.values()))
+        cosines = (after[torch.tensor(list(known))] * embedded).sum(-1)
+        for i, cosine in zip(known, cosines, strict=True):
             rows[i][name] = float(cosine)
     return rows
 

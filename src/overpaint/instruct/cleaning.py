@@ -56,11 +56,11 @@ def clean_triplet(triplet: TripletT) -> TripletT:
     )
 
 
-def fault_of_caption(caption: str, max_length: int = MAX_CAPTION) -> str | None:
+def fault_of_caption(caption: str) -> str | None:
     """Why a cleaned caption is of no use, or None."""
     if not caption:
         return EMPTY
-    if len(caption) > max_length:
+    if len(caption) > MAX_CAPTION:
         return OVER_LONG
     if not words(caption):
         return NO_WORDS

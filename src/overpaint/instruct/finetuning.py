@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from overpaint.claims import RECORD, claimed
+from overpaint.claims import claimed, refuse_taken
 from overpaint.errors import UserError
 from overpaint.files import dir_aside, write_atomic
 from overpaint.formats import read_triplets
@@ -82,18 +82,18 @@ def finetune(
     need_reflection = settings.finetune.need_reflection
     rows = list(keep_triplets(read_triplets(data, tally), tally, need_reflection=need_reflection))
     record = _record(rows, model, settings)
-    _refuse_foreign_output(out, work)
+    refuse_taken(out, work)
     with claimed(work, record):
         if (out / NOTE).is_file():
             return dict(json.loads((work / "report.json").read_text(encoding="utf-8")))
         place = pick_device(device)
-        language_model = load_language_model(model, place, torch.float32, merge=True)
+        language_model = load_language_model(model, place, torch.float32)
         train, test = (
             encode(part, language_model, settings, tally) for part in split(rows, settings)
         )
         if len(train) == 0:
             raise UserError(
-                f"{data} holds no triplet to train on: all were rejected ({_why(tally)})."
+                f"{data} holds no triplet to train on: all were rejected ({tally.commonest() or 'none was left'})."
             )
         report = {"rows": len(train), "held_out": len(test), "tally": tally.to_dict()}
         report |= _train(language_model, train, test, work, settings, str(place.type) == "cpu")
@@ -316,13 +316,6 @@ def _record(
     }
 
 
-def _refuse_foreign_output(out: Path, work: Path) -> None:
-    """Never write over a model that another run made."""
-    foreign = out.exists() and not (work / RECORD).is_file()
-    if foreign and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out} exists already: choose another folder, or delete it.")
-
-
 def _save(
     language_model: LanguageModel,
     trained: Any,
@@ -364,7 +357,3 @@ Writes an edit instruction and the edited caption for a caption (text format `{s
 Fine-tuned by Overpaint ({values.method}) from `{Path(base).name if Path(base).is_dir() else base}` on {report["rows"]} triplets in
 {report["steps"]} steps, learning rate {values.learning_rate:g}, seed {settings.seed}.{losses}
 """
-
-
-def _why(tally: Tally) -> str:
-    return ", ".join(f"{n} × {why}" for why, n in tally.rejected.most_common(3)) or "none was left"

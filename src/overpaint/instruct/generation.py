@@ -23,7 +23,7 @@ from typing import Any
 
 from overpaint.engine import Done, Engine, Job, Made, Row, quarantined, run
 from overpaint.errors import UserError
-from overpaint.files import write_atomic
+from overpaint.files import write_json
 from overpaint.formats import read_captions
 from overpaint.instruct.cleaning import (
     NEAR_DUPLICATE,
@@ -249,7 +249,7 @@ def _finish(
         tally.reject(f"set aside: {bad['reason']}", bad["row"]["original_prompt"])
     summary = summarise(rows, wanted, reading, tally)
     summary |= {"model": rows[0]["model"] if rows else None, "seed": settings.seed}
-    _write_json(out / _SUMMARY, summary)
+    write_json(out / _SUMMARY, summary)
     write_page(out / "triplets.html", rows, summary, settings.seed)
     write_card(
         out,
@@ -259,10 +259,6 @@ def _finish(
         "Written by `overpaint instruct generate`; see `summary.json` and `triplets.html`.",
     )
     return summary
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    write_atomic(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def _read_json(path: Path) -> dict[str, Any]:

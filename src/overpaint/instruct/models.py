@@ -62,12 +62,11 @@ class LanguageModel:
 
 
 def load_language_model(
-    name: str | Path, device: torch.device, dtype: torch.dtype, *, merge: bool = True
+    name: str | Path, device: torch.device, dtype: torch.dtype
 ) -> LanguageModel:
     """Load a causal model of transformers and its tokenizer.
 
-    With `merge` an adapter's weights are added into those of its base, which then runs as fast as
-    without them.
+    An adapter's weights are added into those of its base, which then runs as fast as without them.
 
     Raises:
         UserError: there is no such model, it has no tokenizer, or its files cannot be read.
@@ -78,7 +77,7 @@ def load_language_model(
     note = read_note(place)
     with quiet_libraries():
         tokenizer = _load_tokenizer(place)
-        model = _load_weights(place, dtype, merge)
+        model = _load_weights(place, dtype)
     model.eval().to(device)
     shown = Path(name).expanduser().resolve().name if Path(name).is_dir() else str(name)
     temperature = note.get("temperature", LOCAL_TEMPERATURE)
@@ -216,7 +215,7 @@ def _load_tokenizer(place: Path | str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _load_weights(place: Path | str, dtype: torch.dtype, merge: bool = True) -> PreTrainedModel:
+def _load_weights(place: Path | str, dtype: torch.dtype) -> PreTrainedModel:
     """A whole model, or an adapter on its base, which may be an adapter, too."""
     from transformers import AutoModelForCausalLM
 
@@ -226,8 +225,7 @@ def _load_weights(place: Path | str, dtype: torch.dtype, merge: bool = True) -> 
     from peft import PeftModel
 
     base = _load_weights(_base_of(place), dtype)
-    adapted = PeftModel.from_pretrained(base, place)
-    return adapted.merge_and_unload() if merge else adapted
+    return PeftModel.from_pretrained(base, place).merge_and_unload()
 
 
 def _need_peft(adapter: Path) -> None:

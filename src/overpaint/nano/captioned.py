@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from pydantic import BaseModel, Field
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -30,8 +31,9 @@ from overpaint.scenes.examples import is_held_out, sample_caption
 from overpaint.scenes.layout import Scene
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
-from overpaint.training.cache import cached_arrays, hash_of, hash_weights
+from overpaint.training.cache import Fill, cached_arrays, hash_of, hash_weights
 from overpaint.training.encoding import encode_mode
+from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 
 _AT_ONCE = 64
@@ -75,6 +77,35 @@ class Parts:
     text_encoder: CLIPTextModel
     tokenizer: CLIPTokenizer
     scheduler: DDIMScheduler
+
+
+class CaptionedRecipe(BaseModel, extra="forbid", frozen=True):
+    """What the recipes of both models that learn from captioned scenes have."""
+
+    world: World = "small"
+    size: int = Field(64, ge=16, description="side of the pictures in pixels")
+    scenes: int = Field(60_000, ge=1, description="captioned pictures to learn from")
+    edited: float = Field(0.7, ge=0, le=1, description="share of them that an edit has changed")
+    conditioning_dropout_prob: float = Field(0.1, ge=0, lt=1, description="captions left out")
+    noisiest: float = Field(
+        0.35, ge=0, le=1, description="samples drawn from the noisiest eighth of the timesteps"
+    )
+    loop: LoopSettings
+
+    def captioned(self) -> Captioned:
+        """The scenes."""
+        return Captioned(self.scenes, self.world, self.size, self.edited, self.loop.seed)
+
+    def latents(self, parts: Parts, cache: Path, state: Accelerator) -> CaptionedLatents:
+        """The scenes as batches, encoded into `cache`."""
+        return CaptionedLatents.of(
+            self.captioned(),
+            parts,
+            cache,
+            state,
+            conditioning_dropout_prob=self.conditioning_dropout_prob,
+            noisiest=self.noisiest,
+        )
 
 
 def load_parts(base: Path, device: torch.device) -> Parts:
@@ -143,14 +174,18 @@ class CaptionedLatents:
         alphas = self.parts.scheduler.alphas_cumprod.to(step.device)
         timesteps = draw_timesteps(step, len(alphas), self.noisiest)
         prediction = self.parts.scheduler.config.prediction_type
-        null_text = self._encode(torch.tensor([len(self.tokens) - 1]), step.device)
         return Noised(
             rows=rows,
             noisy=add_noise(clean, noise, alphas, timesteps),
             timesteps=timesteps,
-            text=drop_text(self._encode(rows, step.device), null_text, dropped),
+            text=drop_text(self._encode(rows, step.device), self._null_text, dropped),
             wanted=target(prediction, clean, noise, alphas, timesteps),
         )
+
+    @cached_property
+    def _null_text(self) -> Tensor:
+        """The empty caption's embedding, (1, L, D)."""
+        return self._encode(torch.tensor([len(self.tokens) - 1]), self.parts.text_encoder.device)
 
     @torch.no_grad()
     def _encode(self, rows: Tensor, device: torch.device) -> Tensor:
@@ -181,7 +216,7 @@ def cached_latents(
         return {"latents": encode_mode(vae, pictures.numpy()).cpu().numpy()}
 
     name = f"captioned-latents-{hash_of(scenes.describe(), hash_weights(vae))}"
-    return _cached(folder, name, "latents", shape, "float16", fill, is_main)
+    return cached_array(folder, name, "latents", shape, "float16", fill, is_main)
 
 
 def cached_tokens(
@@ -197,18 +232,19 @@ def cached_tokens(
 
     name = f"captioned-tokens-{hash_of(scenes.describe(), tokenizer.get_vocab())}"
     shape = (scenes.count + 1, length)
-    return _cached(folder, name, "tokens", shape, "int32", fill, is_main)
+    return cached_array(folder, name, "tokens", shape, "int32", fill, is_main)
 
 
-def _cached(
+def cached_array(
     folder: Path,
     name: str,
     key: str,
     shape: tuple[int, ...],
     dtype: str,
-    fill: Any,
+    fill: Fill,
     is_main: bool,
 ) -> np.ndarray:
+    """The array `key`, computed once into `folder`; see `training.cache.cached_arrays`."""
     arrays = cached_arrays(
         folder, name, {key: shape}, dtype, fill, chunk=_AT_ONCE, title=key, is_main=is_main
     )

@@ -9,41 +9,31 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from overpaint.errors import UserError
 from overpaint.files import dir_aside
 from overpaint.models import quiet_libraries
-from overpaint.nano.captioned import Captioned, CaptionedLatents, load_parts, take
+from overpaint.nano.captioned import Captioned, CaptionedRecipe, cached_array, load_parts, take
 from overpaint.pairs.canny import canny
-from overpaint.scenes.catalogue import World
 from overpaint.seeds import derive_seed
-from overpaint.training.cache import cached_arrays, hash_of, hash_weights
+from overpaint.training.cache import hash_of, hash_weights
 from overpaint.training.loop import fit, make_accelerator
-from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 
 
-class ControlNetRecipe(BaseModel, extra="forbid", frozen=True):
+class ControlNetRecipe(CaptionedRecipe, frozen=True):
     """`recipes/nano-controlnet.yaml`; world, size, scenes and edited as the parent has them."""
 
-    world: World = "small"
-    size: int = Field(64, ge=16, description="side of the pictures in pixels")
-    scenes: int = Field(60_000, ge=1, description="captioned pictures to learn from")
-    edited: float = Field(0.7, ge=0, le=1, description="share of them that an edit has changed")
     conditioning_dropout_prob: float = Field(
         0.5, ge=0, lt=1, description="captions left out, so that edges say what a thing is"
-    )
-    noisiest: float = Field(
-        0.35, ge=0, le=1, description="samples drawn from the noisiest eighth of the timesteps"
     )
     conditioning_channels: tuple[int, ...] = Field(
         (16, 32, 96), description="of the layers that bring the edges to the latents' size"
     )
     canny_low: int = Field(100, ge=0)
     canny_high: int = Field(200, ge=0)
-    loop: LoopSettings
 
 
 def build_controlnet(recipe: ControlNetRecipe, unet: UNet2DConditionModel) -> ControlNetModel:
@@ -73,17 +63,9 @@ def train_controlnet(
     with quiet_libraries():
         unet = UNet2DConditionModel.from_pretrained(parent / "unet", torch_dtype=torch.float32)
     unet.eval().requires_grad_(False).to(state.device)
-    scenes = Captioned(recipe.scenes, recipe.world, recipe.size, recipe.edited, recipe.loop.seed)
     folder = cache or work / "cache"
-    data = CaptionedLatents.of(
-        scenes,
-        parts,
-        folder,
-        state,
-        conditioning_dropout_prob=recipe.conditioning_dropout_prob,
-        noisiest=recipe.noisiest,
-    )
-    edges = cached_edges(scenes, recipe, folder, state.is_main_process)
+    data = recipe.latents(parts, folder, state)
+    edges = cached_edges(recipe.captioned(), recipe, folder, state.is_main_process)
 
     def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
         batch = data.draw(step)
@@ -129,12 +111,9 @@ def cached_edges(
         pictures = np.stack([scenes.picture(n) for n in rows])
         return {"edges": canny(pictures, recipe.canny_low, recipe.canny_high)}
 
-    name = hash_of(scenes.describe(), recipe.canny_low, recipe.canny_high)
-    shape = {"edges": (scenes.count, scenes.size, scenes.size)}
-    arrays = cached_arrays(
-        folder, f"edges-{name}", shape, "uint8", fill, chunk=64, title="edges", is_main=is_main
-    )
-    return arrays["edges"]
+    name = f"edges-{hash_of(scenes.describe(), recipe.canny_low, recipe.canny_high)}"
+    shape = (scenes.count, scenes.size, scenes.size)
+    return cached_array(folder, name, "edges", shape, "uint8", fill, is_main)
 
 
 def hint_of(edges: Tensor) -> Tensor:

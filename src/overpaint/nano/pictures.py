@@ -12,7 +12,7 @@ from torch import Tensor
 
 from overpaint.scenes.captions import Voice, caption, sample_voice
 from overpaint.scenes.catalogue import Thing, World, catalogue
-from overpaint.scenes.edits import sample_edit
+from overpaint.scenes.edits import sometimes_edited
 from overpaint.scenes.examples import sample_caption
 from overpaint.scenes.layout import Scene, sample_scene
 from overpaint.scenes.one_fact import swapped, with_one_fact_wrong
@@ -50,8 +50,7 @@ def hard_captions(
     for seed in seeds:
         rng = Random(seed)
         scene = sample_scene(rng, catalogue(world))
-        edit = sample_edit(scene, rng, catalogue(world)) if rng.random() < 0.5 else None
-        scene = edit.answers[0] if edit else scene
+        scene = sometimes_edited(scene, rng, catalogue(world), 0.5)
         voice = sample_voice(rng, with_places=rng.random() < 0.6)
         said = caption(scene, voice)
         pictures.append(render(scene, size))
@@ -88,6 +87,5 @@ def crowded(seeds: Sequence[int], world: World, size: int) -> Tensor:
     for seed in seeds:
         rng = Random(seed)
         scene = sample_scene(rng, catalogue(world), count=rng.choice((1, 2, 3, 3)))
-        edit = sample_edit(scene, rng, catalogue(world)) if rng.random() < 0.7 else None
-        pictures.append(render(edit.answers[0] if edit else scene, size))
+        pictures.append(render(sometimes_edited(scene, rng, catalogue(world), 0.7), size))
     return to_tensor(pictures)

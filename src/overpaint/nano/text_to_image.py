@@ -14,40 +14,29 @@ import torch.nn.functional as F
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from pydantic import BaseModel, Field
+from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from overpaint.files import content_hash
 from overpaint.images import save_image
 from overpaint.models import EditDefaults, quiet_libraries, save_pipeline
-from overpaint.nano.captioned import Captioned, CaptionedLatents, Parts, load_parts
-from overpaint.scenes.catalogue import World
+from overpaint.nano.captioned import CaptionedRecipe, Parts, load_parts
 from overpaint.seeds import derive_seed
 from overpaint.sheets import Cell, contact_sheet
 from overpaint.training.cache import hash_weights
 from overpaint.training.loop import fit, make_accelerator
-from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 
 _SHEET = 12  # captions on a validation sheet
 
 
-class TextToImageRecipe(BaseModel, extra="forbid", frozen=True):
+class TextToImageRecipe(CaptionedRecipe, frozen=True):
     """`recipes/nano-text-to-image.yaml`."""
 
-    world: World = "small"
-    size: int = Field(64, ge=16, description="side of the pictures in pixels")
-    scenes: int = Field(60_000, ge=1, description="captioned pictures to learn from")
-    edited: float = Field(0.7, ge=0, le=1, description="share of them that an edit has changed")
-    conditioning_dropout_prob: float = Field(0.1, ge=0, lt=1, description="captions left out")
-    noisiest: float = Field(
-        0.35, ge=0, le=1, description="samples drawn from the noisiest eighth of the timesteps"
-    )
     unet: dict[str, Any] = Field(description="the rest of UNet2DConditionModel's config")
     num_inference_steps: int = Field(20, ge=1, description="of the validation sheets, and the")
     guidance_scale: float = Field(4.0, ge=1, description="defaults that the model is stored with")
-    loop: LoopSettings
 
 
 def build_unet(recipe: TextToImageRecipe, vae: Any, text_encoder: Any) -> UNet2DConditionModel:
@@ -79,15 +68,7 @@ def train_text_to_image(
     work = out.with_name(f"{out.name}.training")
     state = make_accelerator(recipe.loop)
     parts = load_parts(base, state.device)
-    scenes = Captioned(recipe.scenes, recipe.world, recipe.size, recipe.edited, recipe.loop.seed)
-    data = CaptionedLatents.of(
-        scenes,
-        parts,
-        cache or work / "cache",
-        state,
-        conditioning_dropout_prob=recipe.conditioning_dropout_prob,
-        noisiest=recipe.noisiest,
-    )
+    scenes, data = recipe.captioned(), recipe.latents(parts, cache or work / "cache", state)
     unet = build_unet(recipe, parts.vae, parts.text_encoder)
     if start is not None:
         unet.load_state_dict(load_file(start))

@@ -86,8 +86,6 @@ def curve_plot(
     title: str,
     x_title: str,
     y_title: str,
-    show_x: Show = lambda v: f"{v:g}",
-    show_y: Show = lambda v: f"{v:g}",
 ) -> str:
     """One line a series through its points, in their order, with vertical intervals."""
     points = [point for curve in curves.values() for point in curve]
@@ -95,11 +93,11 @@ def curve_plot(
     y_low, y_high = _span([v for p in points for v in (p.y, p.low, p.high) if v is not None])
     left, right, top, bottom = 58, 22, 14, 250
     across, up = _Scale(x_low, x_high, left, WIDTH - right), _Scale(y_low, y_high, bottom, top)
-    parts = [_vertical(across.at(t), top, bottom, show_x(t)) for t in _ticks(x_low, x_high)]
+    parts = [_vertical(across.at(t), top, bottom, f"{t:g}") for t in _ticks(x_low, x_high)]
     for tick in _ticks(y_low, y_high):
         y = up.at(tick)
         parts += [_line(left, y, WIDTH - right, y, "rule"),
-                  _text(left - 6, y + 4, show_y(tick), "end")]  # fmt: skip
+                  _text(left - 6, y + 4, f"{tick:g}", "end")]  # fmt: skip
     for number, (name, curve) in enumerate(curves.items()):
         path = " ".join(f"{across.at(p.x):.1f},{up.at(p.y):.1f}" for p in curve)
         parts.append(f'<polyline class="s{number % 6}" points="{path}"/>')
@@ -108,7 +106,7 @@ def curve_plot(
             if point.low is not None and point.high is not None:
                 ends = (up.at(point.low), up.at(point.high))
                 parts.append(_line(x, ends[0], x, ends[1], f"whisker s{number % 6}"))
-            said = f"{name}, {point.label}: {show_x(point.x)}, {show_y(point.y)}"
+            said = f"{name}, {point.label}: {point.x:g}, {point.y:g}"
             parts.append(f"<g>{_mark(x, y, number)}<title>{escape(said)}</title></g>")
         for point in _ends(curve):
             if point.label:

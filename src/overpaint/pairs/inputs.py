@@ -37,8 +37,9 @@ def read_rows(source: str | Path) -> tuple[list[dict[str, Any]], Tally]:
                 fault, " | ".join(text.encode(errors="replace").decode() for text in texts.values())
             )
     if not rows:
-        reasons = ", ".join(f"{n} × {why}" for why, n in tally.rejected.most_common(3))
-        raise UserError(f"none of the {tally.seen} triplets in {source} can be used: {reasons}.")
+        raise UserError(
+            f"none of the {tally.seen} triplets in {source} can be used: {tally.commonest()}."
+        )
     return list(rows.values()), tally
 
 

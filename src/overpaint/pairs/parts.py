@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from overpaint.files import quick_hash
@@ -39,14 +40,14 @@ def fingerprints(settings: PairsSettings) -> dict[str, str | None]:
     Raises:
         UserError: there is no such model, or a file of a part cannot be read.
     """
-    controlnet = controlnet_name(settings)
+    controlnet, hashed = controlnet_name(settings), cache(quick_hash)  # the two may be one folder
+
+    def fingerprint(name: str | Path) -> str:
+        place = NANO if str(name) == "nano" else Path(name).expanduser()
+        return hashed(place)[:16] if place.exists() else str(name)
+
     return {
-        "model": _fingerprint(find_model(settings.model).where),
-        "controlnet": None if controlnet is None else _fingerprint(controlnet),
-        "clip": _fingerprint(clip_folders(clip_name(settings))[0]),
+        "model": fingerprint(find_model(settings.model).where),
+        "controlnet": None if controlnet is None else fingerprint(controlnet),
+        "clip": fingerprint(clip_folders(clip_name(settings))[0]),
     }
-
-
-def _fingerprint(name: str | Path) -> str:
-    place = NANO if str(name) == "nano" else Path(name).expanduser()
-    return quick_hash(place)[:16] if place.exists() else str(name)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.engine import Engine, Job, Row, quarantined, run
-from overpaint.files import write_atomic
+from overpaint.files import write_json
 from overpaint.pairs.inputs import read_rows
 from overpaint.pairs.making import open_stage
 from overpaint.pairs.parts import clip_name, fingerprints
@@ -126,8 +126,7 @@ def _earlier(out: Path) -> dict[str, float] | None:
 
 
 def _write(out: Path, summary: dict[str, Any], settings: PairsSettings) -> None:
-    text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(out / _SUMMARY, text.encode())
+    write_json(out / _SUMMARY, summary)
     write_card(
         out,
         "Pairs",

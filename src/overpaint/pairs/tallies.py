@@ -103,11 +103,6 @@ def add(tallies: Iterable[dict[str, Any]]) -> Tally:
     return Tally(**total)
 
 
-def reasons(scores: Scores, settings: PairsSettings, *, kept: bool) -> list[str]:
-    """Why a candidate is not kept; nothing for one that is."""
-    return [] if kept else failures(scores, settings.thresholds) or [OTHERS_BETTER]
-
-
 def control(candidate: Candidate) -> str | None:
     """What steered a candidate: its conditioning scale, or the tenth of its attention fraction."""
     if candidate.conditioning_scale is not None:
@@ -126,14 +121,14 @@ def bin_of(cosine: float) -> int:
 def _count_candidate(
     tally: Tally, candidate: Candidate, scores: Scores, kept: bool, settings: PairsSettings
 ) -> None:
-    why = reasons(scores, settings, kept=kept)
-    for reason in why:
+    failed = failures(scores, settings.thresholds)
+    for reason in [] if kept else failed or [OTHERS_BETTER]:
         _bump(tally.rejected, reason)
     label = control(candidate)
     if label is not None:
         steered = tally.controls.setdefault(label, {})
         _bump(steered, "candidates")
-        _bump(steered, "passed", int(why in ([], [OTHERS_BETTER])))
+        _bump(steered, "passed", int(not failed))
         _bump(steered, "accepted", int(kept))
     for name in SCORES:
         _enter(tally, name, getattr(scores, name), kept=kept)

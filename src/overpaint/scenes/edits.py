@@ -147,3 +147,9 @@ def sample_edit(
             return edit
         left.remove(kind)
     return None
+
+
+def sometimes_edited(scene: Scene, rng: Random, pool: tuple[Thing, ...], share: float) -> Scene:
+    """The scene after an edit in a `share` of cases; as it is in the others, or where none fits."""
+    edit = sample_edit(scene, rng, pool) if rng.random() < share else None
+    return edit.answers[0] if edit else scene

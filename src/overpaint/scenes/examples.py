@@ -16,7 +16,7 @@ import numpy as np
 
 from overpaint.scenes.captions import a_or_an, caption, sample_voice, with_article, word
 from overpaint.scenes.catalogue import Thing, World, catalogue, things
-from overpaint.scenes.edits import KINDS, Edit, sample_edit
+from overpaint.scenes.edits import KINDS, Edit, sample_edit, sometimes_edited
 from overpaint.scenes.layout import Scene, sample_scene
 from overpaint.scenes.phrasings import PLACE_WORDS, phrasings
 from overpaint.scenes.rendering import render
@@ -106,7 +106,7 @@ def sample_example(
             original_prompt=caption(scene, voice),
             edited_prompt=caption(edit.answers[0], voice),
         )
-        if _distance(example.original, example.targets[0]) >= _NO_OP:
+        if distance(example.original, example.targets[0]) >= _NO_OP:
             return example
 
 
@@ -122,7 +122,8 @@ def _shows_novel(scene: Scene, edit: Edit) -> bool:
     return any(thing.role == "novel" for thing in shown)
 
 
-def _distance(a: Pixels, b: Pixels) -> float:
+def distance(a: Pixels, b: Pixels) -> float:
+    """Mean absolute difference of two pictures of one size, of 255."""
     return float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean())
 
 
@@ -159,13 +160,13 @@ def candidates(example: Example, count: int = 32) -> list[Pixels]:
     for picture in (example.original, *_other_targets(example, rng)):
         if len(wrong) == from_same_scene:
             break
-        if all(_distance(picture, other) >= _SAME for other in (*example.targets, *wrong)):
+        if all(distance(picture, other) >= _SAME for other in (*example.targets, *wrong)):
             wrong.append(picture)
     while len(wrong) < count - 1:
         other = sample_example(
             rng.getrandbits(62), example.split, example.world, example.size, KINDS
         )
-        if all(_distance(other.targets[0], right) >= _SAME for right in example.targets):
+        if all(distance(other.targets[0], right) >= _SAME for right in example.targets):
             wrong.append(other.targets[0])
     return wrong
 
@@ -188,7 +189,5 @@ def sample_caption(seed: int, world: World = "small", edited: float = 0.5) -> tu
     """
     rng = Random(derive_seed(seed, "caption", world))
     scene = sample_scene(rng, catalogue(world))
-    edit = sample_edit(scene, rng, catalogue(world)) if rng.random() < edited else None
-    if edit is not None:
-        scene = edit.answers[0]
+    scene = sometimes_edited(scene, rng, catalogue(world), edited)
     return scene, caption(scene, sample_voice(rng))

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from overpaint.claims import RECORD
+from overpaint.claims import refuse_taken
 from overpaint.diffusion.conditioning_dropout import choose, drop_image, drop_text
 from overpaint.diffusion.noising import add_noise, target
-from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.models import EditDefaults, EditingModel, quiet_libraries, save_pipeline
 from overpaint.seeds import derive_seed
@@ -50,7 +49,7 @@ def train_editor(
             something else, the loss became nan, or the disk is full.
     """
     out, work = Path(out), work_folder(out)
-    refuse_foreign_output(out)
+    refuse_taken(out, work)
     state = make_accelerator(settings)
     data = read_pairs(pairs)
     data_hash = content_hash(Path(pairs, "data"))
@@ -84,17 +83,6 @@ def work_folder(out: str | Path) -> Path:
     """Where the run that makes `out` keeps its log, sheets, checkpoints and cache."""
     out = Path(out)
     return out.with_name(f"{out.name}.training")
-
-
-def refuse_foreign_output(out: Path) -> None:
-    """Never write over what this run did not make.
-
-    Raises:
-        UserError: `out` holds something, and there is no run that made it.
-    """
-    foreign = out.exists() and not (work_folder(out) / RECORD).is_file()
-    if foreign and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out} exists already: choose another folder, or delete it.")
 
 
 def split_rows(n_rows: int, settings: TrainSettings) -> tuple[Tensor, list[int]]:
