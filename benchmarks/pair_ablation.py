@@ -117,7 +117,7 @@ def pair_settings(arm: str, options: argparse.Namespace) -> PairsSettings:
 
 def train_settings(options: argparse.Namespace) -> TrainSettings:
     """nano's own settings, but from the parent and for the steps that are asked for."""
-    said = ["train.unet=null", f"train.steps={options.steps}", f"train.seed={options.seed}"]
+    said = [f"train.steps={options.steps}", f"train.seed={options.seed}"]
     said += given(options.set, "train")
     return read_block(RECIPE, "train", TrainSettings, said)
 

@@ -21,7 +21,7 @@ launch overpaint.nano text-to-image "$recipes/nano-text-to-image.yaml" "$out/bas
 launch overpaint.nano controlnet "$recipes/nano-controlnet.yaml" "$out/parent" \
     --cache "$out/cache" -o "$out/controlnet"
 overpaint scenes -n "$pairs" --seed 11 --world "$world" -o "$out/pairs"
-launch overpaint train --pairs "$out/pairs" --model "$out/base" \
+launch overpaint train --pairs "$out/pairs" --model "$out/parent" \
     --recipe "$recipes/nano-editor.yaml" --cache "$out/cache" -o "$out/editor"
 python -m overpaint.nano ship "$out/editor" "$out/base" "$out/parent" "$out/controlnet" -o "$out/nano"
 python benchmarks/edit_accuracy.py --model "$out/nano" --world "$world" --scenes 600 --seed 1234

@@ -134,6 +134,11 @@ def test_a_dataset_id_that_cannot_be_reached(tmp_path: Path) -> None:
         read_captions("nobody/nothing-here", Tally())
 
 
+def test_the_data_folder_alone_can_be_read(tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, 1, [{**ROW, "kind": "add"}], written_features())
+    assert list(read_triplets(tmp_path / "data", Tally())) == list(read_triplets(tmp_path, Tally()))
+
+
 def test_a_folder_that_lacks_shards_is_refused(tmp_path: Path) -> None:
     write_shard(tmp_path, 0, 2, [{**ROW, "kind": "add"}], written_features())
     with pytest.raises(UserError, match="lacks 1 of its 2 shards"):

@@ -95,6 +95,9 @@ def test_shards_of_another_dataset_are_not_mixed_in(tmp_path: Path) -> None:
     write_pairs(tmp_path, shards=2)
     with pytest.raises(UserError, match="already holds a dataset of 2 shards"):
         missing_shards(tmp_path, 3)
+    write_pairs(tmp_path, shards=3)
+    with pytest.raises(UserError, match="two datasets, of 2 and of 3 shards"):
+        read_pairs(tmp_path)
 
 
 def test_an_unfinished_or_broken_dataset_is_one_sentence(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ _READERS: dict[str, Callable[[Path], Iterator[_Row]]] = {
 
 def _folder(path: Path) -> Iterator[_Row]:
     """The rows of every readable file of a folder, or of its `data/`, by name."""
-    from overpaint.shards import missing_shards
+    from overpaint.shards import check_complete
 
     inside = path / "data" if (path / "data").is_dir() else path
     files = sorted(
@@ -199,12 +199,7 @@ def _folder(path: Path) -> Iterator[_Row]:
     )
     if not files:
         raise UserError(f"the folder {path} holds no rows: {ACCEPTED}.")
-    count = re.fullmatch(r"train-\d{5}-of-(\d{5})\.parquet", files[0].name)
-    if count and (missing := missing_shards(path, int(count[1]))):
-        raise UserError(
-            f"{path} lacks {len(missing)} of its {int(count[1])} shards: run the command that "
-            "wrote it once more, it will do only these."
-        )
+    check_complete(inside)
     for file in files:
         yield from _READERS[file.suffix.lower()](file)
 

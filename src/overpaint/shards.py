@@ -74,7 +74,7 @@ def missing_shards(folder: str | Path, count: int) -> list[int]:
     Raises:
         UserError: the folder holds shards of another number, that is, another dataset.
     """
-    found = _shards_in(folder)
+    found = _shards_in(Path(folder, "data"))
     counts = {of for _, of in found} - {count}
     if counts:
         raise UserError(
@@ -87,7 +87,7 @@ def missing_shards(folder: str | Path, count: int) -> list[int]:
 
 def count_shards(folder: str | Path) -> tuple[int, int]:
     """How many shards are there, and how many there will be: (0, 0) before the first."""
-    found = _shards_in(folder)
+    found = _shards_in(Path(folder, "data"))
     return len(found), max((of for _, of in found), default=0)
 
 
@@ -151,9 +151,32 @@ def read_pairs(folder: str | Path) -> Dataset:
     return _with_images(dataset)
 
 
-def _shards_in(folder: str | Path) -> list[tuple[int, int]]:
+def check_complete(data: Path) -> int:
+    """How many shards a folder of shards has; 0 where none of its files is a shard.
+
+    Raises:
+        UserError: some are missing, or they are of several datasets.
+    """
+    found = _shards_in(data)
+    counts = sorted({of for _, of in found})
+    if len(counts) > 1:
+        raise UserError(
+            f"{data} holds shards of two datasets, of {counts[0]} and of {counts[1]} shards: "
+            "take those of one of them away."
+        )
+    count = counts[0] if counts else 0
+    missing = sorted(set(range(count)) - {index for index, _ in found})
+    if missing:
+        some = ", ".join(str(index) for index in missing[:5]) + ", ..." * (len(missing) > 5)
+        raise UserError(
+            f"{data} lacks {len(missing)} of its {count} shards ({some}): "
+            "run the command that wrote it once more, it will do only these."
+        )
+    return count
+
+
+def _shards_in(data: Path) -> list[tuple[int, int]]:
     """(index, count) of every shard that is there."""
-    data = Path(folder, "data")
     names = sorted(path.name for path in data.iterdir()) if data.is_dir() else []
     matches = [_SHARD_NAME.fullmatch(name) for name in names]
     return [(int(match[1]), int(match[2])) for match in matches if match]
@@ -163,18 +186,10 @@ def _whole_dataset(folder: Path) -> list[Path]:
     """The paths of all shards of a finished dataset."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder} to read pairs from.")
-    found = _shards_in(folder)
-    if not found:
+    count = check_complete(folder / "data")
+    if not count:
         raise UserError(
             f"{folder} holds no dataset: it has no files data/train-00000-of-0000N.parquet."
-        )
-    count = found[0][1]
-    missing = missing_shards(folder, count)
-    if missing:
-        some = ", ".join(str(index) for index in missing[:5]) + ", ..." * (len(missing) > 5)
-        raise UserError(
-            f"{folder} lacks {len(missing)} of its {count} shards ({some}): "
-            "run the command that wrote it once more, it will do only these."
         )
     return [shard_path(folder, index, count) for index in range(count)]
 

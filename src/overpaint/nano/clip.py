@@ -64,15 +64,22 @@ class _Contrast(nn.Module):
         picture, and captions that are wrong for all of them."""
         captions, told = len(pictures), len(pictures) + count
         texts = self.clip.text_model(tokens).pooler_output
-        text = F.normalize(self.clip.text_projection(texts), dim=-1)
         seen = self.clip.vision_model(pictures).pooler_output
-        image = F.normalize(self.clip.visual_projection(seen), dim=-1)
         pair = self.pair_head(torch.cat([seen[:count], seen[count : 2 * count]], dim=-1))
+        text, image, pair = (
+            F.normalize(embedding.float(), dim=-1)
+            for embedding in (
+                self.clip.text_projection(texts),
+                self.clip.visual_projection(seen),
+                pair,
+            )
+        )
         scale = self.clip.logit_scale.exp().clamp(max=100)
-        similar = scale * image @ text.T
-        caption_loss = contrast(similar[:, :captions], similar[:, told:])
-        edit_loss = contrast(scale * F.normalize(pair, dim=-1) @ text[captions:told].T)
-        return caption_loss, edit_loss
+        # Nearly right captions lie nearer to each other than bfloat16 can tell apart.
+        with torch.autocast(image.device.type, enabled=False):
+            similar = scale * image @ text.T
+            edits = scale * pair @ text[captions:told].T
+        return contrast(similar[:, :captions], similar[:, told:]), contrast(edits)
 
 
 def contrast(similarity: Tensor, wrong: Tensor | None = None) -> Tensor:
