@@ -102,6 +102,23 @@ def test_other_ways_to_compute_learn_the_same(tmp_path, setting) -> None:
         torch.testing.assert_close(x, y, atol=0.05, rtol=0.05)
 
 
+@pytest.mark.parametrize(("precision", "fused"), [("bf16", False), ("no", True)])
+def test_bfloat16_on_the_cpu_takes_the_plain_attention(tmp_path, precision, fused) -> None:
+    seen = set()
+
+    def loss(model, step):
+        seen.add(torch.backends.cuda.flash_sdp_enabled())
+        return toy_loss(model, step)
+
+    fit(
+        plain_model(),
+        loss,
+        toy_settings(steps=1, warmup_steps=0, mixed_precision=precision),
+        tmp_path,
+    )
+    assert seen == {fused}
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has fp16")
 def test_fp16_on_the_cpu_is_refused_in_words(tmp_path) -> None:
     with pytest.raises(UserError, match="needs a GPU"):

@@ -192,7 +192,7 @@ def audit_photos(
     for path in paths:
         picture = load_image(path)
         before = _described(clip, picture, words)
-        asked = [(f"turn the person into a {role}", "role") for role in roles]
+        asked = [(f"turn the person into {a_or_an(role)} {role}", "role") for role in roles]
         asked.append((CONTROL.format(_CONTROL_GROUND), "control"))
         cases = [Case(f"{path.name}-{text}", text, picture) for text, _ in asked]
         for (text, kind), edited in zip(asked, edit_cases(editor, cases, settings), strict=True):

@@ -106,7 +106,7 @@ def directional_similarity(
 
 def clip_folders(name: str | Path) -> tuple[str | Path, str | Path]:
     """Where a CLIP and its tokenizer are: two folders, or a hub id twice."""
-    folder = NANO if str(name) == "nano" else Path(name)
+    folder = NANO if str(name) == "nano" else Path(name).expanduser()
     if (folder / "clip").is_dir():
         return folder / "clip", folder / "tokenizer"
     if folder.is_dir():

@@ -15,7 +15,7 @@ def clip_name(settings: PairsSettings) -> str:
     """The CLIP that scores: the one that is asked for, the model's own, or Stable Diffusion's."""
     if settings.clip is not None:
         return settings.clip
-    has_own = settings.model == "nano" or Path(settings.model, "clip").is_dir()
+    has_own = settings.model == "nano" or Path(settings.model, "clip").expanduser().is_dir()
     return settings.model if has_own else SD_CLIP
 
 
