@@ -12,13 +12,15 @@ from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.nano.assemble import assemble_base
 from overpaint.nano.autoencoder import AutoencoderRecipe, build_autoencoder, train_autoencoder
-from overpaint.nano.clip import ClipRecipe, contrast, train_clip
+from overpaint.nano.clip import ClipRecipe, contrast, place_loss, train_clip
 from overpaint.nano.controlnet import ControlNetRecipe
-from overpaint.nano.pictures import captioned, crowded, hard_captions, to_tensor
+from overpaint.nano.pictures import UNTOLD, captioned, crowded, hard_captions, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
 from overpaint.nano.text_to_image import TextToImageRecipe
 from overpaint.recipe import read_block, read_settings
+from overpaint.scenes.catalogue import catalogue
 from overpaint.scenes.examples import sample_example
+from overpaint.scenes.layout import PLACES
 from overpaint.training.settings import LoopSettings, TrainSettings
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -84,18 +86,43 @@ def test_wrong_captions_add_columns_for_the_pictures_alone() -> None:
 
 
 def test_hard_captions_are_nearly_right_and_never_right() -> None:
-    pictures, right, wrong = hard_captions(range(40), "small", 64, 6)
-    assert pictures.shape == (40, 3, 64, 64)
-    assert len(right) == 40
-    assert 3 * 40 < len(wrong) <= 6 * 40
-    assert hard_captions(range(40), "small", 64, 6)[2] == wrong
+    drawn = hard_captions(range(40), "small", 64, 6)
+    assert drawn.pictures.shape == (40, 3, 64, 64)
+    assert len(drawn.right) == 40
+    assert 3 * 40 < len(drawn.wrong) <= 6 * 40
+    assert hard_captions(range(40), "small", 64, 6).wrong == drawn.wrong
     # Each is wrong of its own scene: drawn one by one, none is the caption of that scene.
     for seed in range(40):
-        _, (said,), nearly = hard_captions([seed], "small", 64, 6)
-        assert said not in nearly
-        assert len(set(nearly)) == len(nearly)
-    placed = [text for text in wrong if " in the top " in text or " in the bottom " in text]
+        one = hard_captions([seed], "small", 64, 6)
+        assert one.right[0] not in one.wrong
+        assert len(set(one.wrong)) == len(one.wrong)
+    placed = [text for text in drawn.wrong if " in the top " in text or " in the bottom " in text]
     assert len(placed) > 40
+
+
+def test_layouts_say_what_stands_where_and_what_a_caption_tells_of_it() -> None:
+    drawn = hard_captions(range(30), "small", 64, 6)
+    names = [thing.name for thing in catalogue("small")]
+    texts = drawn.right + drawn.wrong
+    assert drawn.shown.shape == (30, len(PLACES))
+    assert drawn.told.shape == (len(texts), len(PLACES))
+    told = 0
+    for text, layout in zip(texts, drawn.told.tolist(), strict=True):
+        for place, number in zip(PLACES, layout, strict=True):
+            assert (f"in the {place}" in text) == (number > 0)
+            told += number > 0 and names[number - 1] in text  # not by a synonym
+    assert told > 50
+    right = drawn.told[:30]
+    assert (right == drawn.shown)[right != UNTOLD].all()
+
+
+def test_the_loss_of_places_leaves_out_what_is_untold() -> None:
+    logits = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
+    layout = torch.tensor([[1, UNTOLD], [0, 2]])
+    known = torch.stack([logits[0, :3], logits[1, :3], logits[1, 3:]])
+    wanted = F.cross_entropy(known, torch.tensor([1, 0, 2]))
+    torch.testing.assert_close(place_loss(logits, layout), wanted)
+    assert place_loss(logits, torch.full((2, 2), UNTOLD)) == 0
 
 
 def test_the_tokenizer_is_clips_in_a_small_size(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 The contrast of images and captions is CLIP's (2103.00020, figure 3). Each example brings its
 original and its edited picture with both captions, so every caption has a hard negative beside
-it. A second contrast, of instructions and picture pairs through a head that is thrown away
-afterwards, teaches the text tower the words that only instructions use.
+it. A second contrast, of instructions and picture pairs, teaches the text tower the words
+that only instructions use. And each tower says which object stands in which place: by contrasts
+alone no places were learnt, for while one tower leaves them out, the other gains nothing by telling
+them. The heads for both are thrown away afterwards.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from overpaint.files import dir_aside
-from overpaint.nano.pictures import hard_captions, sample_seeds, to_tensor
+from overpaint.nano.pictures import UNTOLD, HardCaptions, hard_captions, sample_seeds, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
-from overpaint.scenes.catalogue import World
+from overpaint.scenes.catalogue import World, catalogue
 from overpaint.scenes.examples import Example, sample_example
+from overpaint.scenes.layout import PLACES
 from overpaint.training.loop import fit
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
@@ -40,7 +43,7 @@ class ClipRecipe(BaseModel, extra="forbid", frozen=True):
     vision_width: int = 192
     vision_layers: int = 3
     extra_scenes: int = Field(
-        32, ge=0, description="captioned scenes over the whole catalogue added to a batch"
+        32, ge=1, description="captioned scenes over the whole catalogue added to a batch"
     )
     hard_captions: int = Field(
         0, ge=0, description="captions of each extra scene that are wrong in one fact"
@@ -48,21 +51,28 @@ class ClipRecipe(BaseModel, extra="forbid", frozen=True):
     loop: LoopSettings
 
 
-class _Contrast(nn.Module):
-    """Both contrasts of one batch."""
+class _Trained(nn.Module):
+    """CLIP with the heads that only its training needs."""
 
-    def __init__(self, clip: CLIPModel, width: int, projection: int) -> None:
+    def __init__(self, clip: CLIPModel, recipe: ClipRecipe) -> None:
         super().__init__()
         self.clip = clip
+        width = recipe.vision_width
         self.pair_head = nn.Sequential(
-            nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, projection)
+            nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, recipe.projection)
         )
+        objects = 1 + len(catalogue(recipe.world))  # the first is none
+        self.shown_head = nn.Linear(width, len(PLACES) * objects)
+        self.told_head = nn.Linear(recipe.text_width, len(PLACES) * objects)
 
-    def forward(self, pictures: Tensor, tokens: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """`pictures`: `count` originals, as many edited, then extra scenes; `tokens`: their
-        captions in that order, the instructions that lead from each original to its edited
-        picture, and captions that are wrong for all of them."""
-        captions, told = len(pictures), len(pictures) + count
+    def forward(
+        self, pictures: Tensor, tokens: Tensor, count: int, shown: Tensor, told: Tensor
+    ) -> dict[str, Tensor]:
+        """The losses. `pictures`: `count` originals, as many edited, then extra scenes; `tokens`:
+        their captions in that order, the instructions that lead from each original to its edited
+        picture, and captions that are wrong for all of them. `shown` and `told` are the layouts
+        of the extra scenes and of their captions, right and wrong."""
+        captions, edits_end = len(pictures), len(pictures) + count
         texts = self.clip.text_model(tokens).pooler_output
         seen = self.clip.vision_model(pictures).pooler_output
         pair = self.pair_head(torch.cat([seen[:count], seen[count : 2 * count]], dim=-1))
@@ -78,8 +88,15 @@ class _Contrast(nn.Module):
         # Nearly right captions lie nearer to each other than bfloat16 can tell apart.
         with torch.autocast(image.device.type, enabled=False):
             similar = scale * image @ text.T
-            edits = scale * pair @ text[captions:told].T
-        return contrast(similar[:, :captions], similar[:, told:]), contrast(edits)
+            edits = scale * pair @ text[captions:edits_end].T
+        about = torch.cat([texts[2 * count : captions], texts[edits_end:]])  # the extra scenes
+        layout_loss = place_loss(self.shown_head(seen[2 * count :]), shown)
+        layout_loss = layout_loss + place_loss(self.told_head(about), told)
+        return {
+            "caption_loss": contrast(similar[:, :captions], similar[:, edits_end:]),
+            "edit_loss": contrast(edits),
+            "layout_loss": layout_loss,
+        }
 
 
 def contrast(similarity: Tensor, wrong: Tensor | None = None) -> Tensor:
@@ -90,6 +107,14 @@ def contrast(similarity: Tensor, wrong: Tensor | None = None) -> Tensor:
     labels = torch.arange(len(similarity), device=similarity.device)
     all_columns = similarity if wrong is None else torch.cat([similarity, wrong], dim=1)
     return (F.cross_entropy(all_columns, labels) + F.cross_entropy(similarity.T, labels)) / 2
+
+
+def place_loss(logits: Tensor, layout: Tensor) -> Tensor:
+    """Mean cross-entropy of the object in each place; `logits` (n, places x objects), `layout`
+    (n, places), entries of UNTOLD left out."""
+    per_place = logits.float().unflatten(1, (layout.shape[1], -1))
+    total = F.cross_entropy(per_place.flatten(0, 1), layout.flatten(), reduction="sum")
+    return total / (layout != UNTOLD).sum().clamp(min=1)
 
 
 def hits(fits: Tensor, own: Tensor) -> float:
@@ -138,19 +163,25 @@ def train_clip(recipe: ClipRecipe, out: Path) -> Path:
         seeds = sample_seeds(step, step.size, "clip")
         batch = [sample_example(seed, world=recipe.world, size=recipe.size) for seed in seeds]
         extra = sample_seeds(step, recipe.extra_scenes, "clip extra")
-        pictures, texts = _batch(batch, extra, recipe)
-        tokens = encode(texts).to(step.device)
-        caption_loss, edit_loss = model(pictures.to(step.device), tokens, len(batch))
-        total = caption_loss + edit_loss
-        return {"loss": total, "caption_loss": caption_loss, "edit_loss": edit_loss}
+        more = hard_captions(extra, recipe.world, recipe.size, recipe.hard_captions)
+        pictures, texts = _batch(batch, more)
+        losses: dict[str, Tensor] = model(
+            pictures.to(step.device),
+            encode(texts).to(step.device),
+            len(batch),
+            more.shown.to(step.device),
+            more.told.to(step.device),
+        )
+        return {"loss": torch.stack([*losses.values()]).sum(), **losses}
 
     def validate(model: nn.Module, done: int) -> dict[str, float]:
-        assert isinstance(model, _Contrast)
+        assert isinstance(model, _Trained)
         seeds = sample_seeds(Step(0, 0, 1, 256, _HELD_OUT_SEED), 256, "measure")
-        pictures, right, wrong = hard_captions(seeds, recipe.world, recipe.size, 6)
+        held_out = hard_captions(seeds, recipe.world, recipe.size, 6)
         device = model.clip.device
-        tokens = encode(right + wrong).to(device)
-        fits = model.clip(input_ids=tokens, pixel_values=pictures.to(device)).logits_per_image
+        tokens = encode(held_out.right + held_out.wrong).to(device)
+        pictures = held_out.pictures.to(device)
+        fits = model.clip(input_ids=tokens, pixel_values=pictures).logits_per_image
         own = torch.arange(len(seeds), device=device)
         return {
             "caption_retrieval_of_256": hits(fits[:, : len(seeds)], own),
@@ -158,7 +189,7 @@ def train_clip(recipe: ClipRecipe, out: Path) -> Path:
         }
 
     clip = build_clip(recipe, tokenizer)
-    model = _Contrast(clip, recipe.vision_width, recipe.projection)
+    model = _Trained(clip, recipe)
     fit(
         model,
         loss,
@@ -173,14 +204,10 @@ def train_clip(recipe: ClipRecipe, out: Path) -> Path:
     return out / "model"
 
 
-def _batch(
-    examples: list[Example], extra_seeds: list[int], recipe: ClipRecipe
-) -> tuple[Tensor, list[str]]:
-    """Pictures and texts in the order that `_Contrast` takes them."""
+def _batch(examples: list[Example], more: HardCaptions) -> tuple[Tensor, list[str]]:
+    """Pictures and texts in the order that `_Trained` takes them."""
     pictures = [e.original for e in examples] + [e.targets[0] for e in examples]
     captions = [e.original_prompt for e in examples] + [e.edited_prompt for e in examples]
     instructions = [e.edit_prompt for e in examples]
-    if not extra_seeds:
-        return to_tensor(pictures), captions + instructions
-    more, right, wrong = hard_captions(extra_seeds, recipe.world, recipe.size, recipe.hard_captions)
-    return torch.cat([to_tensor(pictures), more]), captions + right + instructions + wrong
+    texts = captions + more.right + instructions + more.wrong
+    return torch.cat([to_tensor(pictures), more.pictures]), texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
@@ -14,7 +15,7 @@ from overpaint.scenes.captions import Voice, caption, sample_voice
 from overpaint.scenes.catalogue import Thing, World, catalogue
 from overpaint.scenes.edits import sometimes_edited
 from overpaint.scenes.examples import sample_caption
-from overpaint.scenes.layout import Scene, sample_scene
+from overpaint.scenes.layout import PLACES, Scene, sample_scene
 from overpaint.scenes.one_fact import swapped, with_one_fact_wrong
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
@@ -38,31 +39,64 @@ def captioned(seeds: Sequence[int], world: World, size: int) -> tuple[Tensor, li
     return to_tensor([render(scene, size) for scene, _ in drawn]), [text for _, text in drawn]
 
 
-def hard_captions(
-    seeds: Sequence[int], world: World, size: int, count: int
-) -> tuple[Tensor, list[str], list[str]]:
+UNTOLD = -100  # torch's cross-entropy leaves such an entry out
+
+
+@dataclass(frozen=True)
+class HardCaptions:
+    """Scenes (n, 3, size, size) in [-1, 1], a `right` caption of each, and `wrong` ones of them.
+
+    `shown` (n, places) says which object stands in each place of a picture: its number in the
+    world's catalogue from 1 on, or 0. `told` says the same of each caption, the right ones first;
+    UNTOLD where it names no places.
+    """
+
+    pictures: Tensor
+    right: list[str]
+    wrong: list[str]
+    shown: Tensor
+    told: Tensor
+
+
+def hard_captions(seeds: Sequence[int], world: World, size: int, count: int) -> HardCaptions:
     """Scenes as `captioned` gives them, and up to `count` captions of each that are nearly right.
 
     Those are wrong in one fact, or say the same words of the other object. Random captions can be
     told apart by their objects and colours, so from them alone CLIP learns no places.
     """
-    pictures, right, wrong = [], [], []
+    pictures, right, wrong, shown, told_right, told_wrong = [], [], [], [], [], []
+    pool = catalogue(world)
     for seed in seeds:
         rng = Random(seed)
-        scene = sample_scene(rng, catalogue(world))
-        scene = sometimes_edited(scene, rng, catalogue(world), 0.5)
+        scene = sometimes_edited(sample_scene(rng, pool), rng, pool, 0.5)
         voice = sample_voice(rng, with_places=rng.random() < 0.6)
         said = caption(scene, voice)
+        nearly = _nearly(scene, voice, said, rng, pool, count)
         pictures.append(render(scene, size))
         right.append(said)
-        wrong += _nearly(scene, voice, said, rng, catalogue(world), count)
-    return to_tensor(pictures), right, wrong
+        wrong += nearly
+        shown.append(_layout(scene, pool))
+        told_right.append(_told(scene, voice, pool))
+        told_wrong += [_told(other, voice, pool) for other in nearly.values()]
+    told = torch.tensor(told_right + told_wrong)
+    return HardCaptions(to_tensor(pictures), right, wrong, torch.tensor(shown), told)
+
+
+def _layout(scene: Scene, pool: Sequence[Thing]) -> list[int]:
+    """The object in each place: its number in `pool` from 1 on, 0 where there is none."""
+    numbers = {item.place: 1 + pool.index(item.thing) for item in scene.items}
+    return [numbers.get(place, 0) for place in PLACES]
+
+
+def _told(scene: Scene, voice: Voice, pool: Sequence[Thing]) -> list[int]:
+    """The layout as a caption in this voice tells it."""
+    return _layout(scene, pool) if voice.with_places else [UNTOLD] * len(PLACES)
 
 
 def _nearly(
     scene: Scene, voice: Voice, said: str, rng: Random, pool: Sequence[Thing], count: int
-) -> list[str]:
-    """Up to `count` wrong captions, the facts in turn."""
+) -> dict[str, Scene]:
+    """Up to `count` wrong captions with the scenes that they tell of, the facts in turn."""
     by_fact: dict[str, list[Scene]] = {"swap": list(swapped(scene))}
     for fact, other in with_one_fact_wrong(scene, pool):
         by_fact.setdefault(fact, []).append(other)
@@ -70,12 +104,14 @@ def _nearly(
         rng.shuffle(scenes)
     # Places are the hardest, and three facts of four are not in every scene.
     turns = ["place", "swap", "object", "size", "place", "colour", "background", "object", "look"]
-    texts: list[str] = []
+    texts: dict[str, Scene] = {}
     for fact in turns:
-        others = (caption(other, voice) for other in by_fact.get(fact, []))
-        text = next((text for text in others if text != said and text not in texts), None)
-        texts += [text] if text else []
-    return texts[:count]
+        for other in by_fact.get(fact, []):
+            text = caption(other, voice)
+            if text != said and text not in texts:
+                texts[text] = other
+                break
+    return dict(list(texts.items())[:count])
 
 
 def crowded(seeds: Sequence[int], world: World, size: int) -> Tensor:
