@@ -64,7 +64,9 @@ def hard_captions(seeds: Sequence[int], world: World, size: int, count: int) -> 
     Those are wrong in one fact, or say the same words of the other object. Random captions can be
     told apart by their objects and colours, so from them alone CLIP learns no places.
     """
-    pictures, right, wrong, shown, told_right, told_wrong = [], [], [], [], [], []
+    pictures, right, shown, told_right = [], [], [], []
+    wrong: list[str] = []
+    told_wrong: list[list[int]] = []
     pool = catalogue(world)
     for seed in seeds:
         rng = Random(seed)
