@@ -95,7 +95,7 @@ def test_a_rerun_does_what_is_missing_and_nothing_else(
     first = make_pairs(triplets, out, SETTINGS)
     before, whole = made(out), content_hash(out)
     next((out / "data").glob("train-00001-*")).unlink()
-    (out / "summary.json").unlink()
+    (out / "summary.json").write_text("{half")
     again = make_pairs(triplets, out, SETTINGS)
     assert made(out) == before
     assert {**again, "speed": None} == {**first, "speed": None}

@@ -79,12 +79,6 @@ def make_pairs(
     return summary
 
 
-def read_summary(folder: Path) -> dict[str, Any] | None:
-    """The summary of a finished folder of pairs; None where there is none."""
-    path = folder / _SUMMARY
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-
-
 def _key(row: Row) -> str:
     return str(row["key"])
 
@@ -119,10 +113,12 @@ def _speed(rows: int, accepted: int, seconds: float) -> dict[str, float] | None:
     }
 
 
-def _earlier(out: Path) -> dict[str, float] | None:
+def _earlier(out: Path) -> Any:
     """The speed of the run that finished this folder."""
-    before = read_summary(out)
-    return None if before is None else before.get("speed")
+    try:
+        return json.loads((out / _SUMMARY).read_text(encoding="utf-8")).get("speed")
+    except (OSError, ValueError, AttributeError):
+        return None  # not there, or not ours: it is written anew
 
 
 def _write(out: Path, summary: dict[str, Any], settings: PairsSettings) -> None:
