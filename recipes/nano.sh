@@ -15,7 +15,9 @@ launch() { torchrun --nproc_per_node "$processes" -m "$@"; }
 
 launch overpaint.nano autoencoder "$recipes/nano-autoencoder.yaml" -o "$out/autoencoder"
 python -m overpaint.nano clip "$recipes/nano-clip.yaml" -o "$out/clip"
-python -m overpaint.nano assemble "$out/autoencoder" "$out/clip" -o "$out/base"
+python -m overpaint.nano clip "$recipes/nano-clip-drawn.yaml" -o "$out/clip-drawn" \
+    --start-from "$out/clip" --autoencoder "$out/autoencoder"
+python -m overpaint.nano assemble "$out/autoencoder" "$out/clip-drawn" -o "$out/base"
 launch overpaint.nano text-to-image "$recipes/nano-text-to-image.yaml" "$out/base" \
     --cache "$out/cache" -o "$out/parent"
 launch overpaint.nano controlnet "$recipes/nano-controlnet.yaml" "$out/parent" \

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers import CLIPModel
 
 from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.nano.assemble import assemble_base
 from overpaint.nano.autoencoder import AutoencoderRecipe, build_autoencoder, train_autoencoder
-from overpaint.nano.clip import ClipRecipe, contrast, place_loss, train_clip
+from overpaint.nano.clip import ClipRecipe, contrast, look_drawn, place_loss, train_clip
 from overpaint.nano.controlnet import ControlNetRecipe
 from overpaint.nano.pictures import UNTOLD, captioned, crowded, hard_captions, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
@@ -39,7 +40,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("folder", [RECIPES, RECIPES / "nano-gpu"])
 def test_shipped_recipes_are_valid(folder: Path) -> None:
     assert read_settings(folder / "nano-autoencoder.yaml", AutoencoderRecipe).latent_channels == 8
-    assert read_settings(folder / "nano-clip.yaml", ClipRecipe).size == 64
+    clip = read_settings(folder / "nano-clip.yaml", ClipRecipe)
+    further = read_settings(folder / "nano-clip-drawn.yaml", ClipRecipe)
+    for name in set(ClipRecipe.model_fields) - {"locked_text", "drawn", "loop"}:
+        assert getattr(clip, name) == getattr(further, name)
     parent = read_settings(folder / "nano-text-to-image.yaml", TextToImageRecipe)
     assert parent.size == 64
     controlnet = read_settings(folder / "nano-controlnet.yaml", ControlNetRecipe)
@@ -60,6 +64,38 @@ def test_pictures_are_scaled_to_minus_one_and_one() -> None:
     assert (back == example.original).all()
     assert captioned([1, 2], "small", 32)[0].shape == (2, 3, 32, 32)
     assert crowded([1, 2, 3], "small", 64).abs().max() <= 1
+
+
+def test_the_image_tower_alone_goes_on(runs: Path, tmp_path: Path) -> None:
+    recipe = ClipRecipe(loop=LOOP, extra_scenes=2, locked_text=True, drawn=0.5)
+    with pytest.raises(UserError, match="--autoencoder"):
+        train_clip(recipe, tmp_path / "a", runs / "clip")
+    with pytest.raises(UserError, match="--start-from"):
+        train_clip(recipe, tmp_path / "a", None, runs / "autoencoder")
+    again = train_clip(recipe, tmp_path / "b", runs / "clip", runs / "autoencoder")
+    before = CLIPModel.from_pretrained(runs / "clip" / "model").state_dict()
+    changed = set()
+    for name, weight in CLIPModel.from_pretrained(again).state_dict().items():
+        if not torch.equal(weight, before[name]):
+            changed.add(name.split(".")[0])
+    assert changed <= {"vision_model", "visual_projection", "logit_scale"}
+    assert {"vision_model", "visual_projection"} <= changed
+
+
+def test_a_share_of_the_pictures_looks_drawn() -> None:
+    vae = build_autoencoder(AutoencoderRecipe(loop=LOOP)).eval()
+    pictures = captioned(range(20), "small", 64)[0]
+
+    def drawn(**settings: float) -> torch.Tensor:
+        recipe = ClipRecipe(loop=LOOP, **settings)
+        return look_drawn(pictures, vae, torch.Generator().manual_seed(1), recipe)
+
+    same = (drawn(drawn=0.5) == pictures).flatten(1).all(1)
+    assert 4 < same.sum() < 16
+    assert torch.equal(drawn(drawn=0), pictures)
+    clean = vae.decode(vae.encode(pictures).latent_dist.mode()).sample.clamp(-1, 1)
+    torch.testing.assert_close(drawn(drawn=1, drawn_noise=0), clean, atol=1e-4, rtol=1e-4)
+    assert torch.equal(drawn(drawn=1), drawn(drawn=1))
 
 
 def test_the_autoencoder_makes_sixteen_by_sixteen_latents() -> None:

@@ -24,11 +24,16 @@ def autoencoder(recipe: Path, out: Out) -> None:
 
 
 @app.command()
-def clip(recipe: Path, out: Out) -> None:
+def clip(
+    recipe: Path,
+    out: Out,
+    start: Annotated[Path | None, typer.Option("--start-from", help="a run to go on from")] = None,
+    autoencoder: Annotated[Path | None, typer.Option(help="its run, for drawn pictures")] = None,
+) -> None:
     """Train tokenizer and CLIP: OUT/tokenizer and OUT/model."""
     from overpaint.nano.clip import ClipRecipe, train_clip
 
-    typer.echo(train_clip(read_settings(recipe, ClipRecipe), out))
+    typer.echo(train_clip(read_settings(recipe, ClipRecipe), out, start, autoencoder))
 
 
 @app.command()

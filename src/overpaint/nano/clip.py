@@ -6,24 +6,33 @@ it. A second contrast, of instructions and picture pairs, teaches the text tower
 that only instructions use. And each tower says which object stands in which place: by contrasts
 alone no places were learnt, for while one tower leaves them out, the other gains nothing by telling
 them. The heads for both are thrown away afterwards.
+
+`recipes/nano-clip-drawn.yaml` then goes on with the image tower alone, on pictures that went through
+the autoencoder with some noise: drawn pictures are less clean than scenes, and are to be judged as
+well. The text tower is locked (2111.07991), for the U-Nets read it.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from overpaint.files import dir_aside
+from overpaint.errors import UserError
+from overpaint.files import content_hash, dir_aside
 from overpaint.nano.pictures import UNTOLD, HardCaptions, hard_captions, sample_seeds, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
 from overpaint.scenes.catalogue import World, catalogue
 from overpaint.scenes.examples import Example, sample_example
 from overpaint.scenes.layout import PLACES
+from overpaint.training.cache import hash_weights
+from overpaint.training.checkpoints import read_newest
 from overpaint.training.loop import fit
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
@@ -47,6 +56,13 @@ class ClipRecipe(BaseModel, extra="forbid", frozen=True):
     )
     hard_captions: int = Field(
         0, ge=0, description="captions of each extra scene that are wrong in one fact"
+    )
+    locked_text: bool = Field(False, description="train the image tower alone")
+    drawn: float = Field(
+        0, ge=0, le=1, description="share of the pictures that are made to look like drawn ones"
+    )
+    drawn_noise: float = Field(
+        0.5, ge=0, description="their noise at most, in standard deviations of the latents"
     )
     loop: LoopSettings
 
@@ -150,10 +166,27 @@ def build_clip(recipe: ClipRecipe, tokenizer: CLIPTokenizer) -> CLIPModel:
     return CLIPModel(config)
 
 
-def train_clip(recipe: ClipRecipe, out: Path) -> Path:
-    """Train tokenizer and CLIP; write `out/model` (CLIPModel) and `out/tokenizer`."""
+def train_clip(
+    recipe: ClipRecipe, out: Path, start: Path | None = None, autoencoder: Path | None = None
+) -> Path:
+    """Train tokenizer and CLIP; write `out/model` (CLIPModel) and `out/tokenizer`.
+
+    `start` is the finished run to go on from, with its tokenizer. `autoencoder`, a run of that,
+    is needed where the recipe asks for pictures that look drawn.
+
+    Raises:
+        UserError: a recipe that asks for such pictures, or for a locked text tower, came without.
+    """
+    if recipe.drawn and autoencoder is None:
+        raise UserError("`drawn` needs an autoencoder: give --autoencoder.")
+    if recipe.locked_text and start is None:
+        raise UserError("`locked_text` needs a text tower that is trained: give --start-from.")
     where = out / "tokenizer"
+    if start is not None and not where.is_dir():
+        with dir_aside(where) as aside:
+            shutil.copytree(start / "tokenizer", aside, dirs_exist_ok=True)
     tokenizer = CLIPTokenizer.from_pretrained(where if where.is_dir() else train_tokenizer(out))
+    vae = None if autoencoder is None else AutoencoderKL.from_pretrained(autoencoder / "model")
 
     def encode(texts: list[str]) -> Tensor:
         tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
@@ -165,8 +198,11 @@ def train_clip(recipe: ClipRecipe, out: Path) -> Path:
         extra = sample_seeds(step, recipe.extra_scenes, "clip extra")
         more = hard_captions(extra, recipe.world, recipe.size, recipe.hard_captions)
         pictures, texts = _batch(batch, more)
+        pictures = pictures.to(step.device)
+        if vae is not None:
+            pictures = look_drawn(pictures, vae.to(step.device), step.generator, recipe)
         losses: dict[str, Tensor] = model(
-            pictures.to(step.device),
+            pictures,
             encode(texts).to(step.device),
             len(batch),
             more.shown.to(step.device),
@@ -190,18 +226,46 @@ def train_clip(recipe: ClipRecipe, out: Path) -> Path:
 
     clip = build_clip(recipe, tokenizer)
     model = _Trained(clip, recipe)
+    if start is not None:
+        newest = read_newest(start / "checkpoints")
+        if newest is None:
+            raise UserError(f"{start} holds no checkpoint of a CLIP to go on from.")
+        model.load_state_dict(newest.parts["weights"])
+    if recipe.locked_text:
+        for part in (clip.text_model, clip.text_projection):
+            part.requires_grad_(False)
     fit(
         model,
         loss,
         recipe.loop,
         out,
         validate=validate,
-        describe=recipe.model_dump(mode="json", exclude={"loop"}),
+        describe={
+            **recipe.model_dump(mode="json", exclude={"loop"}),
+            "start": None if start is None else content_hash(start / "model"),
+            "autoencoder": None if vae is None else hash_weights(vae),
+        },
         name="clip",
     )
     with dir_aside(out / "model") as aside:
         clip.save_pretrained(aside, safe_serialization=True)
     return out / "model"
+
+
+@torch.no_grad()
+def look_drawn(
+    pictures: Tensor, vae: AutoencoderKL, generator: torch.Generator, recipe: ClipRecipe
+) -> Tensor:
+    """Pictures (n, 3, h, w) in [-1, 1], of which a share went through the autoencoder with noise
+    on their latents, each with as much as is drawn for it."""
+    chosen = (torch.rand(len(pictures), generator=generator) < recipe.drawn).nonzero()[:, 0]
+    if not len(chosen):
+        return pictures
+    latents = vae.encode(pictures[chosen]).latent_dist.mode()
+    level = recipe.drawn_noise * torch.rand(len(chosen), 1, 1, 1, generator=generator)
+    noise = level * torch.randn(latents.shape, generator=generator) / vae.config.scaling_factor
+    drawn = vae.decode(latents + noise.to(latents.device)).sample.clamp(-1, 1)
+    return pictures.index_copy(0, chosen.to(pictures.device), drawn.to(pictures.dtype))
 
 
 def _batch(examples: list[Example], more: HardCaptions) -> tuple[Tensor, list[str]]:
