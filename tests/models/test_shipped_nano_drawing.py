@@ -22,7 +22,7 @@ def method() -> ControlNetMethod:
     settings = PairsSettings(
         model="nano",
         num_inference_steps=STEPS,
-        guidance_scale=3.0,
+        guidance_scale=2.0,
         controlnet_conditioning_scales=[UNCONTROLLED, CONTROLLED],
         batch_size=48,
     )
@@ -42,11 +42,11 @@ def test_the_parent_draws_its_captions(method: ControlNetMethod) -> None:
 
 
 def test_the_controlnet_keeps_the_edges(method: ControlNetMethod) -> None:
-    """Steered by the edges of true renders, pictures come out nearer to these than without."""
-    cases = [caption_case(seed, "seen", "small") for seed in range(12)]
+    """Captions that name no places: by the edges of true renders, pictures come out near these."""
+    cases = [caption_case(seed, "seen", "small", places_open=True) for seed in range(16)]
     sources = [render(case.right.scene, 64) for case in cases]
     rows = method.draw_candidates(requests_of([c.right.caption for c in cases]), sources)
-    errors = {UNCONTROLLED: [], CONTROLLED: []}
+    errors: dict[float | None, list[float]] = {UNCONTROLLED: [], CONTROLLED: []}
     for source, row in zip(sources, rows, strict=True):
         for candidate in row:
             difference = candidate.edited.astype(float) - source

@@ -19,7 +19,7 @@ P2P_GUIDANCE, P2P_KEEP = (7.5, 15.0), 4
 SD_CLIP = "openai/clip-vit-large-patch14"
 # What is asked of nano's own CLIP where a recipe says nothing, from `overpaint calibrate` with its
 # defaults: 500 scenes, the best balance of right and wrong.
-NANO_THRESHOLDS = {"clip_edited": 0.7, "clip_image": 0.37, "clip_direction": 0.49}
+NANO_THRESHOLDS = {"clip_edited": 0.7, "clip_image": 0.4, "clip_direction": 0.52}
 
 
 def _as_range(value: Any) -> Any:
