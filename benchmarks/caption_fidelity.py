@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--places-open", action="store_true", help="captions name no places")
     parser.add_argument("--seed", type=int, default=1234)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance-scale", type=float, default=3.0)
+    parser.add_argument("--guidance-scale", type=float, default=2.0)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--device")
     parser.add_argument("-o", "--output", type=Path, help="for the report and the contact sheets")

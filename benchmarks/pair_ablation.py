@@ -1,7 +1,6 @@
 """What filtering and control are worth: one editor each from exact, made, and careless pairs.
 
-    python benchmarks/pair_ablation.py --parent runs/nano/parent --rows 1200 --steps 600 \\
-        -o runs/pair-ablation
+    python benchmarks/pair_ablation.py --rows 1200 --steps 600 -o runs/pair-ablation
 
 Triplets come from scenes, so exact pairs exist for the same rows. Every arm trains the same
 editing U-Net from the same parent for the same steps:
@@ -14,8 +13,9 @@ editing U-Net from the same parent for the same steps:
 Printed are target retrieval@1 and the PSNR of untouched pixels with bootstrap 95 % intervals, and
 the number of pairs, which the filter makes smaller; `--most` cuts all arms to one number.
 OUT/report/report.html compares the arms case by case. Killed and started again with the same words,
-it goes on where it was: OUT/pairs/ARM, OUT/models/ARM. `--set pairs.KEY=VALUE` and
-`--set train.KEY=VALUE` hold for all arms.
+it goes on where it was: OUT/pairs/ARM, OUT/models/ARM. Pairs are made as recipes/nano.yaml says, and
+editors trained as recipes/nano-editor.yaml; `--set pairs.KEY=VALUE` and `--set train.KEY=VALUE` hold
+for all arms.
 """
 
 from __future__ import annotations
@@ -38,17 +38,18 @@ from overpaint.recipe import read_block
 from overpaint.rows import pair_features
 from overpaint.scenes.examples import SPLITS
 from overpaint.shards import missing_shards, read_pairs, write_shard
+from overpaint.training.base import PARENT
 from overpaint.training.editor import train_editor
 from overpaint.training.settings import TrainSettings
 
-RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "nano-editor.yaml"
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 CANDIDATES = 5  # of a row, in each arm that chooses
-_P2P = ("pairs.method=prompt-to-prompt", "pairs.keep=1")
+_P2P = ("pairs.method=prompt-to-prompt", "pairs.cross_attention=refine", "pairs.keep=1")
 _UNFILTERED = ("pairs.thresholds={clip_edited: null, clip_image: null, clip_direction: null}",)
 # What each arm says to the stage that makes pairs; the exact pairs are not made.
 ARMS: dict[str, tuple[str, ...]] = {
     "exact": (),
-    "controlnet": (),
+    "controlnet": ("pairs.controlnet_conditioning_scales=[0.2, 0.35, 0.5, 0.65, 0.8]",),
     "prompt-to-prompt": (*_P2P, f"pairs.candidates={CANDIDATES}"),
     "controlnet-unfiltered": ("pairs.controlnet_conditioning_scales=[0.2]", *_UNFILTERED),
     "prompt-to-prompt-unfiltered": (*_P2P, "pairs.candidates=1", *_UNFILTERED),
@@ -64,7 +65,7 @@ METRICS = ("retrieval", "untouched_psnr")
 def main() -> None:
     """Make, train, evaluate, and print a line an arm."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parent", type=Path, required=True, help="a text-to-image folder")
+    parser.add_argument("--parent", help="a text-to-image folder; default: nano's")
     parser.add_argument("--controlnet", help="default: the parent's own")
     parser.add_argument("--clip", default="nano")
     parser.add_argument("--arm", choices=ARMS, action="append", help="default: all")
@@ -96,7 +97,7 @@ def main() -> None:
             pairs = cut(pairs, options.output / f"pairs{suffix}" / arm, options.most)
             counts[arm] = options.most
         if counts[arm]:
-            train_editor(pairs, options.parent, models / arm, train_settings(options))
+            train_editor(pairs, options.parent or PARENT, models / arm, train_settings(options))
     report = evaluate(
         [str(models / arm) for arm in arms if counts[arm]],
         scene_cases(options.scenes, options.seed, options.split),
@@ -109,17 +110,18 @@ def main() -> None:
 
 def pair_settings(arm: str, options: argparse.Namespace) -> PairsSettings:
     """How an arm makes its pairs; what is given with --set holds unless the arm says otherwise."""
-    general = [f"pairs.model={options.parent}", f"pairs.clip={options.clip}"]
-    general += [f"pairs.controlnet={options.controlnet}"] if options.controlnet else []
+    model = options.parent or "nano"
+    general = [f"pairs.model={model}", f"pairs.controlnet={options.controlnet or model}"]
+    general += [f"pairs.clip={options.clip}"]
     said = [*general, f"pairs.seed={options.seed}", *given(options.set, "pairs"), *ARMS[arm]]
-    return read_block(None, "pairs", PairsSettings, said)
+    return read_block(RECIPES / "nano.yaml", "pairs", PairsSettings, said)
 
 
 def train_settings(options: argparse.Namespace) -> TrainSettings:
     """nano's own settings, but from the parent and for the steps that are asked for."""
     said = [f"train.steps={options.steps}", f"train.seed={options.seed}"]
     said += given(options.set, "train")
-    return read_block(RECIPE, "train", TrainSettings, said)
+    return read_block(RECIPES / "nano-editor.yaml", "train", TrainSettings, said)
 
 
 def given(assignments: Sequence[str], block: str) -> list[str]:

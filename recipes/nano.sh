@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole of nano from nothing, on two processor cores (about three hours) or on a GPU:
+# The whole of nano from nothing, on two processor cores (about two hours) or on a GPU:
 #
 #     recipes/nano.sh                                  # small world, as shipped
 #     PROCESSES=1 recipes/nano.sh recipes/nano-gpu full 300000 runs/nano-gpu
