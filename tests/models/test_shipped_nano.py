@@ -83,6 +83,11 @@ def test_only_stock_classes_and_no_pickle_is_shipped() -> None:
     assert sum(p.stat().st_size for p in NANO.rglob("*")) < 40 * 2**20
 
 
+def test_no_configuration_says_where_it_was_trained() -> None:
+    for path in NANO.glob("*/config.json"):
+        assert "_name_or_path" not in json.loads(path.read_text(encoding="utf-8"))
+
+
 def test_the_shipped_clip_knows_the_captions() -> None:
     import torch
     from transformers import AutoTokenizer, CLIPModel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from diffusers.schedulers.scheduling_utils import SCHEDULER_CONFIG_NAME
 from transformers import CLIPModel, CLIPTextModel
 
 from overpaint.errors import UserError
-from overpaint.files import dir_aside
+from overpaint.files import dir_aside, write_json
 
 
 def noise_schedule() -> DDIMScheduler:
@@ -86,6 +87,10 @@ def ship(editor: Path, base: Path, parent: Path, controlnet: Path, out: Path) ->
         # transformers would load float16 weights as float16, which processors compute slowly.
         clip.config.dtype = torch.float32
         clip.save_pretrained(aside / "clip")
+        for config in aside.glob("*/config.json"):
+            values = json.loads(config.read_text(encoding="utf-8"))
+            values.pop("_name_or_path", None)  # where it lay while it was trained
+            write_json(config, values)
         if card.is_file():
             shutil.copy(card, aside / "README.md")
     return out
