@@ -45,18 +45,11 @@ def assemble(autoencoder_run: Path, clip_run: Path, out: Out) -> None:
 
 
 @app.command()
-def text_to_image(
-    recipe: Path,
-    base: Path,
-    out: Out,
-    cache: Cache = None,
-    start: Annotated[Path | None, typer.Option("--weights", help="weights to go on from")] = None,
-) -> None:
+def text_to_image(recipe: Path, base: Path, out: Out, cache: Cache = None) -> None:
     """Train the text-to-image parent: OUT is a pipeline folder."""
     from overpaint.nano.text_to_image import TextToImageRecipe, train_text_to_image
 
-    settings = read_settings(recipe, TextToImageRecipe)
-    typer.echo(train_text_to_image(settings, base, out, cache, start))
+    typer.echo(train_text_to_image(read_settings(recipe, TextToImageRecipe), base, out, cache))
 
 
 @app.command()

@@ -15,10 +15,8 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from pydantic import Field
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from overpaint.files import content_hash
 from overpaint.images import save_image
 from overpaint.models import EditDefaults, quiet_libraries, save_pipeline
 from overpaint.nano.captioned import CaptionedRecipe, Parts, load_parts
@@ -53,25 +51,18 @@ def build_unet(recipe: TextToImageRecipe, vae: Any, text_encoder: Any) -> UNet2D
 
 
 def train_text_to_image(
-    recipe: TextToImageRecipe,
-    base: Path,
-    out: Path,
-    cache: Path | None = None,
-    start: Path | None = None,
+    recipe: TextToImageRecipe, base: Path, out: Path, cache: Path | None = None
 ) -> Path:
     """Train on captioned scenes and write `out`, a StableDiffusionPipeline folder.
 
     `base` gives vae, text_encoder, tokenizer and scheduler; log, sheets and checkpoints go
     beside `out`, to `OUT.training`, and the encoded pictures to `cache` (there by default).
-    `start` is a file of weights (safetensors) to go on from, a checkpoint's for example.
     """
     work = out.with_name(f"{out.name}.training")
     state = make_accelerator(recipe.loop)
     parts = load_parts(base, state.device)
     scenes, data = recipe.captioned(), recipe.latents(parts, cache or work / "cache", state)
     unet = build_unet(recipe, parts.vae, parts.text_encoder)
-    if start is not None:
-        unet.load_state_dict(load_file(start))
     captions = [scenes.scene(scenes.count + n)[1] for n in range(_SHEET)]  # none of those learnt
 
     def validate(model: nn.Module, done: int) -> dict[str, float]:
@@ -94,7 +85,6 @@ def train_text_to_image(
             "vae": hash_weights(parts.vae),
             "text_encoder": hash_weights(parts.text_encoder),
             "scheduler": parts.scheduler.to_json_string(),
-            "start": None if start is None else content_hash(start),
         },
         name="text to image",
     )
