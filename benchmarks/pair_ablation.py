@@ -1,21 +1,23 @@
 """What filtering and control are worth: one editor each from exact, made, and careless pairs.
 
-    python benchmarks/pair_ablation.py --rows 1200 --steps 600 -o runs/pair-ablation
+    python benchmarks/pair_ablation.py --rows 1200 --steps 1000 -o runs/ablation
 
-Triplets come from scenes, so exact pairs exist for the same rows. Every arm trains the same
-editing U-Net from the same parent for the same steps:
+Triplets come from scenes, so exact pairs exist for the same rows. Three ways to make pairs draw five
+candidates of every row, once:
 
-    exact                         the scenes' own answers
-    controlnet, prompt-to-prompt  made by the method; of five candidates the best that passes
-    ...-unfiltered                one candidate of the same method, whatever its scores
-    independent                   two samples without control; of five the best that passes
+    controlnet        steered by the edges of the original, at five strengths
+    prompt-to-prompt  with the attention of the original
+    independent       two samples that share neither noise nor control
 
-Printed are target retrieval@1 and the PSNR of untouched pixels with bootstrap 95 % intervals, and
-the number of pairs, which the filter makes smaller; `--most` cuts all arms to one number.
-OUT/report/report.html compares the arms case by case. Killed and started again with the same words,
-it goes on where it was: OUT/pairs/ARM, OUT/models/ARM. Pairs are made as recipes/nano.yaml says, and
-editors trained as recipes/nano-editor.yaml; `--set pairs.KEY=VALUE` and `--set train.KEY=VALUE` hold
-for all arms.
+An arm takes the best candidate of a row that passes (what `overpaint pairs` keeps), or as
+WAY-unfiltered one of the row's five by lot; `exact` are the scenes' own answers. Every arm trains the
+same editing U-Net from the same parent for the same steps.
+
+Printed are target retrieval@1 and the PSNR of untouched pixels with bootstrap 95 % intervals, the
+number of pairs, which the filter makes smaller (`--most` cuts all arms to one number), and what filter
+and control add, case by case. OUT/report/report.html shows the arms side by side. Killed and started
+again with the same words, it goes on where it was. Pairs are made as recipes/nano.yaml says, editors
+trained as recipes/nano-editor.yaml; `--set pairs.KEY=VALUE` and `--set train.KEY=VALUE` hold for all.
 """
 
 from __future__ import annotations
@@ -24,46 +26,91 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
+from typing import Any
 
 from overpaint.cli import main as overpaint
-from overpaint.errors import UserError
 from overpaint.evaluation.cases import scene_cases, undecoded
+from overpaint.evaluation.comparison import show_difference
 from overpaint.evaluation.evaluate import Judges, evaluate
 from overpaint.evaluation.intervals import Estimate
-from overpaint.evaluation.report import Report
+from overpaint.evaluation.report import OVERALL, Report, compare_models
 from overpaint.evaluation.runs import SamplingSettings
-from overpaint.pairs.settings import PairsSettings
+from overpaint.pairs.choice import SCORES, Scores, choose
+from overpaint.pairs.settings import PairsSettings, Thresholds
 from overpaint.pairs.stage import make_pairs
 from overpaint.recipe import read_block
-from overpaint.rows import pair_features
+from overpaint.rows import TRIPLET_COLUMNS, pair_features
 from overpaint.scenes.examples import SPLITS
-from overpaint.shards import missing_shards, read_pairs, write_shard
+from overpaint.shards import read_pairs, row_key, row_seed, write_card, write_shard
 from overpaint.training.base import PARENT
 from overpaint.training.editor import train_editor
 from overpaint.training.settings import TrainSettings
 
+Row = dict[str, Any]
+
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-CANDIDATES = 5  # of a row, in each arm that chooses
-_P2P = ("pairs.method=prompt-to-prompt", "pairs.cross_attention=refine", "pairs.keep=1")
-_UNFILTERED = ("pairs.thresholds={clip_edited: null, clip_image: null, clip_direction: null}",)
-# What each arm says to the stage that makes pairs; the exact pairs are not made.
-ARMS: dict[str, tuple[str, ...]] = {
-    "exact": (),
+CANDIDATES = 5  # of a row
+# What each way of making pairs says to the stage that makes them.
+WAYS: dict[str, tuple[str, ...]] = {
     "controlnet": ("pairs.controlnet_conditioning_scales=[0.2, 0.35, 0.5, 0.65, 0.8]",),
-    "prompt-to-prompt": (*_P2P, f"pairs.candidates={CANDIDATES}"),
-    "controlnet-unfiltered": ("pairs.controlnet_conditioning_scales=[0.2]", *_UNFILTERED),
-    "prompt-to-prompt-unfiltered": (*_P2P, "pairs.candidates=1", *_UNFILTERED),
+    "prompt-to-prompt": (
+        "pairs.method=prompt-to-prompt",
+        "pairs.cross_attention=refine",
+        f"pairs.candidates={CANDIDATES}",
+    ),
     "independent": (
         "pairs.controlnet_conditioning_scales=[0]",
         f"pairs.seeds_per_scale={CANDIDATES}",
         "pairs.shared_noise=false",
     ),
 }
+_KEEP_ALL = (
+    f"pairs.keep={CANDIDATES}",
+    "pairs.thresholds={" + ", ".join(f"{score}: null" for score in SCORES) + "}",
+)
+EXACT, UNFILTERED = "exact", "-unfiltered"
+ARMS = (EXACT, *WAYS, *(way + UNFILTERED for way in WAYS))
+# What is claimed, and the arms that show it: the second should be better than the first.
+CLAIMS = {
+    **{f"the filter, {way}": (way + UNFILTERED, way) for way in WAYS},
+    **{f"control, {way}": ("independent", way) for way in WAYS if way != "independent"},
+}
 METRICS = ("retrieval", "untouched_psnr")
 
 
 def main() -> None:
-    """Make, train, evaluate, and print a line an arm."""
+    """Make, train, evaluate, and print a line an arm and a line a claim."""
+    options = parse()
+    out: Path = options.output
+    suffix = f"-{options.most}" if options.most else ""
+    scenes = ["-n", str(options.rows), "--seed", str(options.seed), "-o", str(out / "scenes")]
+    if overpaint(["scenes", *scenes]):
+        sys.exit(1)
+    counts, models = {}, []
+    for arm in options.arm or ARMS:
+        print(f"{arm}:", file=sys.stderr)
+        rows = rows_of(arm, out, options)[: options.most]
+        counts[arm] = len(rows)
+        if rows:
+            pairs, model = out / f"pairs{suffix}" / arm, out / f"models{suffix}" / arm
+            write_card(pairs, arm, f"{len(rows)} pairs of the ablation.")
+            write_shard(pairs, 0, 1, rows, pair_features())
+            train_editor(pairs, options.parent or PARENT, model, train_settings(options))
+            models.append(str(model))
+    report = evaluate(
+        models,
+        scene_cases(options.scenes, options.seed, options.split),
+        SamplingSettings(seed=options.seed),
+        out / f"report{suffix}",
+        judges=Judges(clip=options.clip),
+    )
+    print_arms(report, counts)
+    print_claims(report)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parent", help="a text-to-image folder; default: nano's")
     parser.add_argument("--controlnet", help="default: the parent's own")
@@ -71,50 +118,54 @@ def main() -> None:
     parser.add_argument("--arm", choices=ARMS, action="append", help="default: all")
     parser.add_argument("--rows", type=int, default=1200, help="triplets")
     parser.add_argument("--most", type=int, help="pairs of an arm at most; default: all it has")
-    parser.add_argument("--steps", type=int, default=600, help="of training, in each arm")
-    parser.add_argument("--scenes", type=int, default=208, help="cases of the evaluation")
+    parser.add_argument("--steps", type=int, default=1000, help="of training, in each arm")
+    parser.add_argument("--scenes", type=int, default=416, help="cases of the evaluation")
     parser.add_argument("--split", choices=SPLITS, default="train", help="of the evaluation")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="BLOCK.KEY=VALUE")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    options = parser.parse_args()
-    exact: Path = options.output / "pairs" / "exact"
-    if overpaint(
-        ["scenes", "-n", str(options.rows), "--seed", str(options.seed), "-o", str(exact)]
-    ):
-        sys.exit(1)
-    arms = options.arm or list(ARMS)
-    suffix = f"-{options.most}" if options.most else ""
-    models: Path = options.output / f"models{suffix}"
-    counts = {}
-    for arm in arms:
-        print(f"{arm}:", file=sys.stderr)
-        pairs = options.output / "pairs" / arm
-        if arm != "exact":
-            make_pairs(exact, pairs, pair_settings(arm, options))
-        counts[arm] = count_pairs(pairs)
-        if options.most and counts[arm] > options.most:
-            pairs = cut(pairs, options.output / f"pairs{suffix}" / arm, options.most)
-            counts[arm] = options.most
-        if counts[arm]:
-            train_editor(pairs, options.parent or PARENT, models / arm, train_settings(options))
-    report = evaluate(
-        [str(models / arm) for arm in arms if counts[arm]],
-        scene_cases(options.scenes, options.seed, options.split),
-        SamplingSettings(seed=options.seed),
-        options.output / f"report{suffix}",
-        judges=Judges(clip=options.clip),
-    )
-    print_table(report, arms, counts)
+    return parser.parse_args()
 
 
-def pair_settings(arm: str, options: argparse.Namespace) -> PairsSettings:
-    """How an arm makes its pairs; what is given with --set holds unless the arm says otherwise."""
+def rows_of(arm: str, out: Path, options: argparse.Namespace) -> list[Row]:
+    """The pairs of an arm, one a row at most; the candidates that it needs are drawn first."""
+    if arm == EXACT:
+        return stored(out / "scenes")
+    way = arm.removesuffix(UNFILTERED)
+    drawn = out / "candidates" / way
+    make_pairs(out / "scenes", drawn, pair_settings([*WAYS[way], *_KEEP_ALL], options))
+    by_row: dict[str, list[Row]] = {}
+    for pair in stored(drawn):
+        by_row.setdefault(row_key(*(pair[name] for name in TRIPLET_COLUMNS)), []).append(pair)
+    if arm.endswith(UNFILTERED):
+        return [by_lot(found, row_seed(options.seed, key)) for key, found in by_row.items()]
+    thresholds = pair_settings(WAYS[way], options).thresholds
+    return [pair for found in by_row.values() for pair in the_best(found, thresholds)]
+
+
+def stored(folder: Path) -> list[Row]:
+    """The rows of a folder of pairs, pictures as they are stored."""
+    return list(undecoded(read_pairs(folder)))
+
+
+def by_lot(candidates: Sequence[Row], seed: int) -> Row:
+    """One of a row's candidates, whatever its scores."""
+    return Random(seed).choice(candidates)
+
+
+def the_best(candidates: Sequence[Row], thresholds: Thresholds) -> list[Row]:
+    """The candidate that `overpaint pairs` keeps of a row, or none."""
+    scores = [Scores(**{name: pair[name] for name in SCORES}) for pair in candidates]
+    return [candidates[place] for place in choose(scores, thresholds, keep=1)]
+
+
+def pair_settings(said: Sequence[str], options: argparse.Namespace) -> PairsSettings:
+    """nano's way of making pairs; `said` comes last and so holds over what is given with --set."""
     model = options.parent or "nano"
     general = [f"pairs.model={model}", f"pairs.controlnet={options.controlnet or model}"]
-    general += [f"pairs.clip={options.clip}"]
-    said = [*general, f"pairs.seed={options.seed}", *given(options.set, "pairs"), *ARMS[arm]]
-    return read_block(RECIPES / "nano.yaml", "pairs", PairsSettings, said)
+    general += [f"pairs.clip={options.clip}", f"pairs.seed={options.seed}"]
+    words = [*general, *given(options.set, "pairs"), *said]
+    return read_block(RECIPES / "nano.yaml", "pairs", PairsSettings, words)
 
 
 def train_settings(options: argparse.Namespace) -> TrainSettings:
@@ -129,30 +180,26 @@ def given(assignments: Sequence[str], block: str) -> list[str]:
     return [assignment for assignment in assignments if assignment.startswith(f"{block}.")]
 
 
-def count_pairs(folder: Path) -> int:
-    """How many pairs there are; none, where every row was rejected."""
-    try:
-        return len(read_pairs(folder))
-    except UserError as error:
-        print(f"{folder.name} is left out: {error}", file=sys.stderr)
-        return 0
-
-
-def cut(pairs: Path, out: Path, count: int) -> Path:
-    """The first pairs of a folder, whose order is that of their keys and so as good as random."""
-    rows = undecoded(read_pairs(pairs)).select(range(count))
-    if missing_shards(out, 1):
-        write_shard(out, 0, 1, rows.to_list(), pair_features())
-    return out
-
-
-def print_table(report: Report, arms: Sequence[str], counts: dict[str, int]) -> None:
+def print_arms(report: Report, counts: dict[str, int]) -> None:
     """A line an arm: its pairs, and both metrics with their intervals."""
-    scores = {model.label: model.scores["overall"] for model in report.models}
+    scores = {model.label: model.scores[OVERALL] for model in report.models}
     print(f"{'arm':<30}{'pairs':>7}  {'retrieval@1 of 32':<24}{'untouched pixels, dB':<24}")
-    for arm in arms:
+    for arm, count in counts.items():
         cells = "".join(f"{words(scores.get(arm, {}).get(name)):<24}" for name in METRICS)
-        print(f"{arm:<30}{counts[arm]:>7}  {cells}")
+        print(f"{arm:<30}{count:>7}  {cells}")
+
+
+def print_claims(report: Report) -> None:
+    """A line a claim and metric: what its second arm has more than the first."""
+    models = {model.label: model for model in report.models}
+    print("what is added, over the same cases; * marks what is settled:")
+    for claim, (without, with_it) in CLAIMS.items():
+        if without not in models or with_it not in models:
+            continue
+        found = compare_models(models[without], models[with_it]).differences[OVERALL]
+        for metric in METRICS:
+            mark = "*" if found[metric].is_clear else " "
+            print(f"{claim:<28}{mark} {metric:<16}{show_difference(found[metric], metric)}")
 
 
 def words(found: Estimate | None) -> str:
