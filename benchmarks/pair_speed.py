@@ -84,10 +84,12 @@ class Loop:
             "feature_extractor": None,
             "requires_safety_checker": False,
         }
-        ddim, pndm = (scheduler_of(model, name) for name in ("ddim", "pndm"))
-        self.draw = StableDiffusionPipeline(**parts, scheduler=ddim)
+        schedule = model.scheduler.config
+        self.draw = StableDiffusionPipeline(**parts, scheduler=DDIMScheduler.from_config(schedule))
         self.steer = StableDiffusionControlNetPipeline(
-            **parts, controlnet=model.controlnet, scheduler=pndm
+            **parts,
+            controlnet=model.controlnet,
+            scheduler=PNDMScheduler.from_config(schedule, skip_prk_steps=True),
         )
         for pipeline in (self.draw, self.steer):
             pipeline.set_progress_bar_config(disable=True)
@@ -134,17 +136,16 @@ class Loop:
 
 
 class Ours:
-    """`overpaint pairs` by its parts, with the schedulers of the loop."""
+    """`overpaint pairs` by its parts."""
 
     def __init__(self, model: TextToImageModel, clip: Clip, settings: PairsSettings) -> None:
-        self.draw = ControlNetMethod(model, settings.model_copy(update={"scheduler": "ddim"}))
-        self.steer = ControlNetMethod(model, settings.model_copy(update={"scheduler": "pndm"}))
+        self.method = ControlNetMethod(model, settings)
         self.model, self.clip, self.settings = model, clip, settings
 
     def rows(self, requests: Sequence[Request]) -> tuple[list[int | None], list[list[np.ndarray]]]:
         """What is kept of each row, and all its pictures."""
-        sources = self.draw.draw_sources(requests)
-        candidates = self.steer.draw_candidates(requests, sources)
+        sources = self.method.draw_sources(requests)
+        candidates = self.method.draw_candidates(requests, sources)
         scores = score_candidates(Embeddings(self.clip), requests, candidates)
         chosen = [choose(row, self.settings.thresholds, keep=1) for row in scores]
         pictures = [[row[0].original, *(c.edited for c in row)] for row in candidates]
@@ -165,6 +166,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     said = [f"model={options.model}", f"clip={options.clip}", f"batch_size={options.batch_size}"]
+    said += ["scheduler=ddim", "candidate_scheduler=pndm"]
     settings = read_block(None, "pairs", PairsSettings, [*said, *options.set])
     requests = [request(options.seed, index) for index in range(options.rows)]
     sides = {"ours": Side(), "loop": Side()}
@@ -210,13 +212,6 @@ def request(seed: int, index: int) -> Request:
         example.kind,
         derive_seed(seed, "pair speed noise", index),
     )
-
-
-def scheduler_of(model: TextToImageModel, name: str) -> Any:
-    """The stock scheduler of a name, with the model's own schedule."""
-    if name == "ddim":
-        return DDIMScheduler.from_config(model.scheduler.config)
-    return PNDMScheduler.from_config(model.scheduler.config, skip_prk_steps=True)
 
 
 @contextmanager

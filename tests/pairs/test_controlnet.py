@@ -75,7 +75,7 @@ def stock(kind, model, scheduler, **more):
     return pipeline
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "pndm", None])
+@pytest.mark.parametrize("scheduler", ["ddim", "pndm", "euler-ancestral", None])
 @pytest.mark.parametrize("which", ["model", "epsilon"])
 def test_sources_equal_the_stock_pipelines(which, scheduler, latents, request):
     from diffusers import StableDiffusionPipeline
@@ -97,13 +97,13 @@ def test_sources_equal_the_stock_pipelines(which, scheduler, latents, request):
         assert pictures[row].dtype == np.uint8
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "pndm"])
+@pytest.mark.parametrize("scheduler", ["ddim", "pndm", "euler-ancestral"])
 @pytest.mark.parametrize("which", ["model", "epsilon"])
 def test_candidates_equal_the_stock_pipelines(which, scheduler, latents, request):
     from diffusers import StableDiffusionControlNetPipeline
 
     model = request.getfixturevalue(which)
-    method = ControlNetMethod(model, settings(scheduler=scheduler))
+    method = ControlNetMethod(model, settings(candidate_scheduler=scheduler))
     given = sources()[:2]
     candidates = method.draw_candidates(REQUESTS[:2], given)
     pipeline = stock(
@@ -126,6 +126,15 @@ def test_candidates_equal_the_stock_pipelines(which, scheduler, latents, request
                 output_type="latent",
             ).images[0]
             torch.testing.assert_close(next(ours), theirs, atol=1e-4, rtol=0)
+
+
+def test_sources_keep_a_scheduler_of_their_own(model):
+    mixed = settings(scheduler="ddim", candidate_scheduler="pndm")
+    drawn = ControlNetMethod(model, mixed).draw_sources(REQUESTS[:1])
+    alone = ControlNetMethod(model, settings(scheduler="ddim")).draw_sources(REQUESTS[:1])
+    other = ControlNetMethod(model, settings(scheduler="pndm")).draw_sources(REQUESTS[:1])
+    np.testing.assert_array_equal(drawn, alone)
+    assert (drawn[0] != other[0]).any()
 
 
 def test_edges_and_their_strength_change_the_picture(model, latents):
@@ -208,7 +217,7 @@ def test_what_is_the_same_for_all_steps_is_done_once(model):
 def test_the_hints_encoder_comes_back_after_an_error(model, monkeypatch):
     encoder = model.controlnet.controlnet_cond_embedding
     method = ControlNetMethod(model, settings())
-    monkeypatch.setattr(method.drawer, "draw", lambda *given: 1 / 0)
+    monkeypatch.setattr(method.candidate_drawer, "draw", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         method.draw_candidates(REQUESTS[:1], sources()[:1])
     assert model.controlnet.controlnet_cond_embedding is encoder

@@ -148,8 +148,10 @@ def test_cross_attention_equals_the_transcription(model, latents, variant):
     check(model, ours, REQUESTS, latents, mixes, cross_fraction=0.5)
 
 
-def test_without_control_it_is_two_samples_of_one_noise(model, latents):
-    free = settings(attention_fraction=0.0, candidates=2)
+@pytest.mark.parametrize("scheduler", [None, "euler-ancestral"])
+def test_without_control_it_is_two_samples_of_one_noise(model, latents, scheduler):
+    """Also of the noise that an ancestral sampler adds at every step."""
+    free = settings(attention_fraction=0.0, candidates=2, scheduler=scheduler)
     (ours,) = PromptToPromptMethod(model, free).draw_candidates(REQUESTS[:1])
     (together,) = latents
     drawer = Drawer(model, free)

@@ -48,6 +48,7 @@ class ControlNetMethod:
         self.controlnet = model.controlnet
         self.settings = settings
         self.drawer = Drawer(model, settings)
+        self.candidate_drawer = Drawer(model, settings, settings.candidate_scheduler)
 
     def draw_sources(self, requests: Sequence[Request]) -> list[np.ndarray]:
         """The pictures of the original captions, uint8 (side, side, 3), a row's from its seed.
@@ -132,7 +133,7 @@ class ControlNetMethod:
         scales = torch.tensor([job.conditioning_scale for job in jobs]).to(hints)
         rows = [job.row for job in jobs]
         control = controlnet_residuals(self.controlnet, plan, hints[rows], scales)
-        return self.drawer.draw([job.drawing for job in jobs], plan, texts, control)
+        return self.candidate_drawer.draw([job.drawing for job in jobs], plan, texts, control)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from overpaint.diffusion.sampling import BeforeStep, denoise, draw_noise, seeded
 from overpaint.errors import UserError
 from overpaint.models import TextToImageModel
 from overpaint.models.encoding import decode_latents, encode_texts
-from overpaint.pairs.settings import PairsSettings
+from overpaint.pairs.settings import PairsSettings, SchedulerName
 
 ItemT = TypeVar("ItemT")
 
@@ -34,15 +34,22 @@ class Drawing:
 class Drawer:
     """Draws batches of pictures with one model as the settings say.
 
+    `scheduler` stands for the one that the settings name.
+
     Raises:
         UserError: the model cannot draw at this resolution or in so many steps.
     """
 
-    def __init__(self, model: TextToImageModel, settings: PairsSettings) -> None:
+    def __init__(
+        self,
+        model: TextToImageModel,
+        settings: PairsSettings,
+        scheduler: SchedulerName | None = None,
+    ) -> None:
         self.model = model
         self.side = settings.resolution or model.native_size
         self.steps = settings.num_inference_steps
-        self.scheduler = settings.scheduler
+        self.scheduler = scheduler or settings.scheduler
         if self.side % model.coarsest_factor:
             raise UserError(
                 f"{model.name} cannot draw at {self.side} pixels: set `resolution` to a multiple "
@@ -98,15 +105,17 @@ class Drawer:
         return decode_latents(model, denoise(predict, scheduler, noise, generators, before_step))
 
 
-def make_scheduler(pattern: Any, name: str | None) -> Any:
-    """A fresh scheduler: the model's own, or "ddim" or "pndm" on the model's noise schedule."""
-    from diffusers import DDIMScheduler, PNDMScheduler
+def make_scheduler(pattern: Any, name: SchedulerName | None) -> Any:
+    """A fresh scheduler: the model's own, or another one on the model's noise schedule."""
+    from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler, PNDMScheduler
 
     # Latents have no bounds to clip at; Stable Diffusion's PNDM leaves Runge-Kutta's steps out.
     if name == "ddim":
         return DDIMScheduler.from_config(pattern.config, clip_sample=False)
     if name == "pndm":
         return PNDMScheduler.from_config(pattern.config, skip_prk_steps=True)
+    if name == "euler-ancestral":
+        return EulerAncestralDiscreteScheduler.from_config(pattern.config)
     return type(pattern).from_config(pattern.config)
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_v
 from overpaint.records import FREE
 
 Method = Literal["controlnet", "prompt-to-prompt"]
+SchedulerName = Literal["ddim", "pndm", "euler-ancestral"]
 
 P2P_GUIDANCE, P2P_KEEP = (7.5, 15.0), 4
 SD_CLIP = "openai/clip-vit-large-patch14"
@@ -54,8 +55,9 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
     resolution: int | None = Field(
         default=None, ge=8, multiple_of=8, description="side, pixels; none: the model's own"
     )
-    scheduler: Literal["ddim", "pndm"] | None = Field(
-        default=None, description="none: the model's own"
+    scheduler: SchedulerName | None = Field(default=None, description="none: the model's own")
+    candidate_scheduler: SchedulerName | None = Field(
+        default=None, description="ControlNet: of the candidates; none: the source's"
     )
     num_inference_steps: int = Field(default=40, ge=1)
     guidance_scale: Range = Field(
