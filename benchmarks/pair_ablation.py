@@ -36,6 +36,7 @@ from overpaint.evaluation.evaluate import Judges, evaluate
 from overpaint.evaluation.intervals import Estimate
 from overpaint.evaluation.report import OVERALL, Report, compare_models
 from overpaint.evaluation.runs import SamplingSettings
+from overpaint.models.names import PARENT
 from overpaint.pairs.choice import SCORES, Scores, choose
 from overpaint.pairs.settings import PairsSettings, Thresholds
 from overpaint.pairs.stage import make_pairs
@@ -43,7 +44,6 @@ from overpaint.recipe import read_block
 from overpaint.rows import TRIPLET_COLUMNS, pair_features
 from overpaint.scenes.examples import SPLITS
 from overpaint.shards import read_pairs, row_key, row_seed, write_card, write_shard
-from overpaint.training.base import PARENT
 from overpaint.training.editor import train_editor
 from overpaint.training.settings import TrainSettings
 

@@ -143,3 +143,21 @@ def test_a_folder_that_lacks_shards_is_refused(tmp_path: Path) -> None:
     write_shard(tmp_path, 0, 2, [{**ROW, "kind": "add"}], written_features())
     with pytest.raises(UserError, match="lacks 1 of its 2 shards"):
         read_triplets(tmp_path, Tally())
+
+
+def test_a_number_of_thousands_of_digits_costs_its_line(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "t.jsonl", ROW)
+    path.write_text(path.read_text() + '{"original_prompt": ' + "9" * 5000 + "}\n")
+    tally = Tally()
+    assert read_triplets(path, tally) == [READ]
+    assert tally.rejected == {formats.NOT_JSON: 1}
+
+
+def test_what_lies_in_a_folder_here_is_no_dataset_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a missing folder would be looked for on the hub, and a stranger's data be found."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    with pytest.raises(UserError, match="there is no file or folder demo/triplets"):
+        read_triplets("demo/triplets", Tally())

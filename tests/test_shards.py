@@ -148,3 +148,11 @@ def test_rows_find_their_shard_by_their_key_alone() -> None:
     assert split(reversed(words), row_key, 8) == shards
     assert all(shard == sorted(shard, key=row_key) for shard in shards)
     assert split([], row_key, 8) == []
+
+
+def test_more_shards_than_five_digits_count_are_found(tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, 225_000, [], pair_features())
+    write_shard(tmp_path, 100_001, 225_000, [], pair_features())
+    missing = missing_shards(tmp_path, 225_000)
+    assert len(missing) == 224_998
+    assert not {0, 100_001} & set(missing)

@@ -100,10 +100,16 @@ def read_rows(source: str | Path) -> Iterator[_Row]:
         if path.stat().st_size == 0:
             raise UserError(f"{path} is empty.")
         yield from reader(path)
-    elif _DATASET_ID.fullmatch(str(source)) and path.suffix.lower() not in _READERS:
+    elif _may_be_dataset(path):
         yield from _dataset(str(source))
     else:
         raise UserError(f"there is no file or folder {source}: {ACCEPTED}.")
+
+
+def _may_be_dataset(path: Path) -> bool:
+    """Whether what is not here may be an id: not what lies in a folder that is."""
+    looks_so = _DATASET_ID.fullmatch(str(path)) and path.suffix.lower() not in _READERS
+    return bool(looks_so) and not path.parent.is_dir()
 
 
 def _lines(path: Path) -> Iterator[tuple[str | None, str]]:
@@ -143,7 +149,7 @@ def _jsonl(path: Path) -> Iterator[_Row]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # also a number of thousands of digits
             yield NOT_JSON
             continue
         yield row if isinstance(row, dict) else NOT_A_ROW

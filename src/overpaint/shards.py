@@ -28,7 +28,7 @@ RowT = TypeVar("RowT")
 
 ROWS_PER_GROUP = 256  # bounds what a reader or writer holds in memory at once
 
-_SHARD_NAME = re.compile(r"train-(\d{5})-of-(\d{5})\.parquet")
+_SHARD_NAME = re.compile(r"train-(\d{5,})-of-(\d{5,})\.parquet")
 
 
 def row_key(*texts: str) -> str:

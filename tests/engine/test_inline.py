@@ -94,6 +94,28 @@ def test_an_error_of_every_row_ends_the_job(tmp_path: Path) -> None:
         run(squares(tmp_path, trouble=dict.fromkeys(range(40), "bad")))
 
 
+def test_bad_rows_at_the_beginning_wait_for_the_first_good_one(tmp_path: Path) -> None:
+    whole = squares(tmp_path)
+    first = [row["n"] for row in whole.shards[0]]
+    trouble = dict.fromkeys(first, "bad")
+    small = [[row] for row in squares(tmp_path, trouble=trouble).shards[0][:5]]
+    good = [{"n": n, "trouble": None} for n in (50, 51)]
+    job = squares(tmp_path, shards=[*small, good])
+    assert len(quarantined(run(job))) == 5
+    assert numbers(job.out) == [50, 51]
+
+
+def test_half_written_files_of_a_kill_are_swept(tmp_path: Path) -> None:
+    job = squares(tmp_path)
+    run(job)
+    left = [job.out / "data/.train-00001.ab.parquet", job.out / "tallies/.train-00001.ab.json"]
+    for path in left:
+        path.write_bytes(b"half")
+    run(job)
+    assert not any(path.exists() for path in left)
+    assert numbers(job.out) == list(range(40))
+
+
 def test_a_user_error_ends_the_job_with_its_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the model for squares is not here: install it"):
         run(squares(tmp_path, trouble={3: "user"}))

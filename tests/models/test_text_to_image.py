@@ -11,6 +11,7 @@ import torch
 
 from overpaint.errors import UserError
 from overpaint.models import load_text_to_image, text_to_image
+from overpaint.models.hub import download_controlnet
 from tiny import LATENT_CHANNELS, build_tiny_pipeline, tiny_controlnet
 
 
@@ -97,3 +98,49 @@ def test_broken_weights_are_one_sentence(tiny, tmp_path):
     (copy / "config.json").write_text(json.dumps({"in_channels": "many"}))
     with pytest.raises(UserError, match=r"the copy of .* cannot be loaded"):
         load_text_to_image(tiny, copy, device="cpu")
+
+
+@pytest.mark.parametrize("within", ["", "controlnet/"])
+def test_of_a_hub_s_controlnet_no_other_weights_are_fetched(within, tmp_path, monkeypatch):
+    """In the hub's patterns * goes across folders: `*.safetensors` would take whole pipelines."""
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.utils import filter_repo_objects
+
+    names = [f"{within}config.json", f"{within}diffusion_pytorch_model.safetensors"]
+    others = ["model_index.json", "v1-5-pruned.safetensors", "unet/config.json",
+              "unet/diffusion_pytorch_model.safetensors",
+              f"{within}diffusion_pytorch_model.fp16.safetensors"]  # fmt: skip
+    fetched = []
+
+    def one_file(repo_id, file):
+        if file not in [*names, *others]:
+            raise EntryNotFoundError("not there")
+
+    def snapshot(repo_id, allow_patterns, ignore_patterns):
+        fetched.extend(
+            filter_repo_objects(
+                [*names, *others], allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
+            )
+        )
+        for name in fetched:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", one_file)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert download_controlnet("some/one") == tmp_path / within
+    assert fetched == names
+
+
+def test_a_hub_s_model_without_a_controlnet_is_one_sentence(monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    def nothing(repo_id, file):
+        raise EntryNotFoundError("not there")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", nothing)
+    with pytest.raises(UserError, match="some/one on the hub has no ControlNet of its own"):
+        download_controlnet("some/one")

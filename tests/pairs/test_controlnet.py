@@ -233,3 +233,11 @@ def test_settings_that_cannot_work(model):
     finer = settings().model_copy(update={"resolution": 36})  # no multiple of what is halved away
     with pytest.raises(UserError, match="36 pixels: set `resolution` to a multiple of 8"):
         ControlNetMethod(model, finer)
+
+
+def test_a_picture_of_nan_is_its_row_s_fault(tmp_path):
+    """Not a UserError, which would end the whole run at the same row each time."""
+    broken = tiny_text_to_image(tmp_path)
+    broken.vae.post_quant_conv.weight.data.fill_(float("nan"))
+    with pytest.raises(ArithmeticError, match="not a number"):
+        ControlNetMethod(broken, settings()).draw_sources(REQUESTS[:1])

@@ -16,7 +16,7 @@ from overpaint.files import content_hash
 from overpaint.pairs import stage
 from overpaint.pairs.settings import PairsSettings, Thresholds
 from overpaint.pairs.stage import make_pairs
-from overpaint.rows import PAIR_COLUMNS
+from overpaint.rows import PAIR_COLUMNS, TRIPLET_COLUMNS
 from overpaint.shards import read_pairs
 
 pytestmark = pytest.mark.usefixtures("colours")
@@ -72,17 +72,19 @@ def test_both_pictures_of_a_couple_are_its_own(triplets: Path, tmp_path: Path) -
     assert summary["accepted"] == len(pairs)
     assert summary["rejected"]["passes, but better ones are kept"] > 0
     assert all(0 <= share <= 1 for share in pairs["attention_fraction"])
-    by_row: dict[str, list[float]] = {}
-    for key, score in zip(pairs["edit_prompt"], pairs["clip_direction"], strict=True):
-        by_row.setdefault(key, []).append(score)
-    assert all(row == sorted(row, reverse=True) for row in by_row.values() if len(row) <= 4)
+    by_row: dict[tuple[str, ...], list[float]] = {}
+    for pair in pairs:
+        row = tuple(pair[name] for name in TRIPLET_COLUMNS)
+        by_row.setdefault(row, []).append(pair["clip_direction"])
+    assert max(map(len, by_row.values())) == 4
+    assert all(row == sorted(row, reverse=True) for row in by_row.values())
 
 
 def test_the_bytes_depend_on_the_rows_alone(triplets: Path, tmp_path: Path) -> None:
     make_pairs(triplets, tmp_path / "one", SETTINGS)
     turned = tmp_path / "turned.jsonl"
     turned.write_text("".join(json.dumps(row) + "\n" for row in reversed(TRIPLETS)))
-    make_pairs(turned, tmp_path / "two", SETTINGS.model_copy(update={"batch_size": 1}))
+    make_pairs(turned, tmp_path / "two", SETTINGS)
     assert made(tmp_path / "one") == made(tmp_path / "two")
     make_pairs(triplets, tmp_path / "three", SETTINGS.model_copy(update={"seed": 1}))
     assert made(tmp_path / "one") != made(tmp_path / "three")
@@ -167,6 +169,10 @@ def test_a_row_that_fails_is_set_aside_with_its_reason(
     assert summary["quarantined"]["rows"] == 2
     assert "no red birds" in summary["quarantined"]["examples"][0]["reason"]
     assert summary["accepted"] == len(TRIPLETS) - 2
+    assert summary["rows"] == len(TRIPLETS)  # they count as triplets without a pair
+    assert summary["acceptance"] == round(1 - 2 / len(TRIPLETS), 4)
+    assert sum(kind["rows"] for kind in summary["kinds"].values()) == len(TRIPLETS)
+    assert summary["kinds"]["attribute"]["rows_kept"] == summary["kinds"]["attribute"]["rows"] - 2
 
 
 def test_another_recipe_is_refused_in_the_same_folder(triplets: Path, tmp_path: Path) -> None:
@@ -190,3 +196,34 @@ def test_the_page_shows_both_sides(triplets: Path, tmp_path: Path) -> None:
         "clip_image below 0.65",
     ):
         assert words in page
+
+
+def test_an_error_of_every_row_is_no_finished_folder(
+    triplets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where shards are so small that none alone gives the stage up."""
+
+    def open_broken(*arguments: object) -> object:
+        opened = open_colours(*arguments)  # type: ignore[arg-type]
+        monkeypatch.setattr(opened.sources, "draw_sources", lambda requests: 1 / 0)
+        return opened
+
+    few = SETTINGS.model_copy(update={"rows_per_shard": 2})
+    with monkeypatch.context() as broken:
+        broken.setattr(stage, "open_stage", open_broken)
+        with pytest.raises(Exception, match="triplets could be made; the first failed with Zero"):
+            make_pairs(triplets, tmp_path / "out", few)
+    assert not (tmp_path / "out" / "data").exists()
+    assert make_pairs(triplets, tmp_path / "out", few)["quarantined"]["rows"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("\ud83d", "broken Unicode"), ("long" * 100, "over-long")]
+)
+def test_a_kind_that_cannot_be_stored_costs_its_row(tmp_path: Path, kind: str, reason: str) -> None:
+    source = tmp_path / "some.jsonl"
+    bad = {**TRIPLETS[0], "kind": kind}
+    source.write_text("".join(json.dumps(row) + "\n" for row in (bad, TRIPLETS[1])))
+    summary = make_pairs(source, tmp_path / "out", SETTINGS)
+    assert summary["triplets"]["rejected"] == {reason: 1}
+    assert summary["rows"] == 1

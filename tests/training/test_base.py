@@ -10,7 +10,8 @@ import torch
 
 from overpaint.errors import UserError
 from overpaint.models import load_text_to_image, names, text_to_image
-from overpaint.training.base import PARENT, check_base, load_base
+from overpaint.models.names import PARENT
+from overpaint.training.base import check_base, load_base
 from overpaint.training.settings import TrainSettings
 from tiny import LATENT_CHANNELS, build_tiny_pipeline
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,15 @@ from typing import Any
 from overpaint.claims import claimed
 from overpaint.engine.inline import make_inline
 from overpaint.engine.job import Done, Engine, Job, Made
+from overpaint.engine.shard import HOPELESS
 from overpaint.errors import UserError
 from overpaint.files import write_json
 from overpaint.progress import Progress
 from overpaint.shards import missing_shards, shard_path, write_shard
+
+
+class NothingMadeError(Exception):
+    """Row after row failed, from the first on."""
 
 
 def run(job: Job, engine: Engine | None = None) -> list[dict[str, Any]]:
@@ -26,9 +31,11 @@ def run(job: Job, engine: Engine | None = None) -> list[dict[str, Any]]:
     Raises:
         UserError: the folder belongs to something else or to another process, or cannot be
             written; the stage says so; the engine cannot be had.
+        NothingMadeError: not one row could be made, so the rows are not at fault.
     """
     engine, count = engine or Engine(), len(job.shards)
     with claimed(job.out, job.record):
+        _sweep(job.out)
         missing = missing_shards(job.out, count)
         if missing:
             total = sum(map(len, job.shards))
@@ -37,7 +44,7 @@ def run(job: Job, engine: Engine | None = None) -> list[dict[str, Any]]:
                 Progress(job.title, total, done) as progress,
                 closing(_make(job, missing, engine, progress.advance)) as shards,
             ):
-                for index, made in shards:
+                for index, made in _with_hope(shards, job, nothing_yet=len(missing) == count):
                     # The tally goes first: the shard is what says that both are there.
                     write_json(_tally_path(job.out, index, count), made.tally)
                     write_shard(job.out, index, count, made.rows, job.features)
@@ -47,6 +54,36 @@ def run(job: Job, engine: Engine | None = None) -> list[dict[str, Any]]:
 def quarantined(tallies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows that were set aside, {"row": ..., "reason": ...}, over all shards."""
     return [row for tally in tallies for row in tally.get("quarantined", [])]
+
+
+def _with_hope(
+    shards: Iterable[tuple[int, Made]], job: Job, *, nothing_yet: bool
+) -> Iterator[tuple[int, Made]]:
+    """Hold shards back until the first row is made: else an error of every row (no memory, our own
+    mistake) would count as done, with nothing in it.
+
+    Raises:
+        NothingMadeError: of the first rows, or of all there are, not one was made.
+    """
+    held: list[tuple[int, Made]] = []
+    aside: list[dict[str, Any]] = []
+    for index, made in shards:
+        held.append((index, made))
+        if nothing_yet:
+            bad = quarantined([made.tally])
+            aside += bad
+            nothing_yet = len(bad) == len(job.shards[index])
+        if nothing_yet and len(aside) >= HOPELESS:
+            break
+        if not nothing_yet:
+            yield from held
+            held = []
+    if aside and nothing_yet:
+        raise NothingMadeError(
+            f"not one of {len(aside)} {job.title} could be made; the first failed with "
+            f"{aside[0]['reason']}"
+        )
+    yield from held
 
 
 def _make(job: Job, missing: list[int], engine: Engine, done: Done) -> Generator[tuple[int, Made]]:
@@ -59,6 +96,13 @@ def _make(job: Job, missing: list[int], engine: Engine, done: Done) -> Generator
             "the local engine is one worker, this process: take the ray engine for more."
         )
     return make_inline(job, missing, done)
+
+
+def _sweep(out: Path) -> None:
+    """Delete what a kill left half written; the folder is ours alone here."""
+    for folder in ("data", "tallies"):
+        for path in (out / folder).glob(".train-*"):
+            path.unlink(missing_ok=True)
 
 
 def _tally_path(out: Path, index: int, count: int) -> Path:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from overpaint.errors import UserError
-from overpaint.models.names import NANO
+from overpaint.models.names import clip_folders
 from overpaint.models.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -102,17 +102,6 @@ def directional_similarity(
     caption did not change there is no direction, and the result is 0.
     """
     return F.cosine_similarity(after - before, caption_after - caption_before, dim=-1)
-
-
-def clip_folders(name: str | Path) -> tuple[str | Path, str | Path]:
-    """Where a CLIP and its tokenizer are: two folders, or a hub id twice."""
-    folder = NANO if str(name) == "nano" else Path(name).expanduser()
-    if (folder / "clip").is_dir():
-        return folder / "clip", folder / "tokenizer"
-    if folder.is_dir():
-        has_own = any((folder / n).is_file() for n in ("tokenizer.json", "vocab.json"))
-        return folder, folder if has_own else folder.parent / "tokenizer"
-    return str(name), str(name)
 
 
 def load_or_say(name: str | Path, load: Callable[[], Any]) -> Any:

@@ -13,6 +13,10 @@ from overpaint.errors import UserError
 from overpaint.models.components import Components
 
 
+class NotANumberError(UserError):
+    """A model drew a picture of NaN."""
+
+
 def to_pixels(images: Sequence[Image.Image]) -> Tensor:
     """RGB pictures of one size to (B, 3, H, W) float32 in [-1, 1]."""
     array = np.stack([np.asarray(image, dtype=np.float32) for image in images])
@@ -39,12 +43,12 @@ def decode_latents(model: Components, latents: Tensor) -> np.ndarray:
     """The pictures of scaled latents (B, C, h, w): uint8 (B, H, W, 3).
 
     Raises:
-        UserError: the model's output is not a number, as half precision can make it.
+        NotANumberError: of the model's output, as half precision can make it.
     """
     latents = latents.to(model.vae.dtype) / model.vae.config.scaling_factor
     pixels = model.vae.decode(latents, return_dict=False)[0]
     if not bool(torch.isfinite(pixels).all()):
-        raise UserError(not_a_number(model.dtype))
+        raise NotANumberError(not_a_number(model.dtype))
     return to_bytes(pixels)
 
 
@@ -54,7 +58,7 @@ def not_a_number(dtype: torch.dtype) -> str:
     cure = (
         "its weights are broken, or the scales are too large"
         if dtype == torch.float32
-        else f"{name} is too coarse here, take --dtype float32"
+        else f"{name} is too coarse here, take the dtype float32"
     )
     return f"the model's output is not a number ({cure})."
 

@@ -17,9 +17,12 @@ def download_pipeline(repo_id: str) -> Path:
     Raises:
         UserError: there is no such model, it needs a login, or the hub cannot be reached.
     """
-    folder = _snapshot(repo_id, PARTS, half=False)
+    small = [f"{part}/*.{suffix}" for part in PARTS for suffix in ("json", "txt")]
+    files = ["model_index.json", "overpaint.json", *small]
+    weights = [f"{part}/" for part in PARTS]
+    folder = _snapshot(repo_id, files, weights, half=False)
     if not list(folder.glob("unet/*.safetensors")):
-        folder = _snapshot(repo_id, PARTS, half=True)
+        folder = _snapshot(repo_id, files, weights, half=True)
     if not (folder / "model_index.json").is_file():
         raise UserError(
             f"{repo_id} on the hub is no diffusers pipeline: it has no model_index.json."
@@ -28,13 +31,23 @@ def download_pipeline(repo_id: str) -> Path:
 
 
 def download_controlnet(repo_id: str) -> Path:
-    """Bring the ControlNet `repo_id` into the hub's cache (once) and return its folder.
+    """Bring the ControlNet `repo_id`, or that of a pipeline, into the hub's cache (once).
+
+    Returns its folder, which a pipeline calls `controlnet`.
 
     Raises:
-        UserError: as `download_pipeline`.
+        UserError: as `download_pipeline`, or it is neither.
     """
-    folder = _snapshot(repo_id, (), half=False)
-    return folder if list(folder.glob("*.safetensors")) else _snapshot(repo_id, (), half=True)
+    for within in ("", "controlnet/"):
+        if _has(repo_id, f"{within}config.json"):
+            files, weights = [f"{within}config.json"], [f"{within}diffusion_pytorch_model"]
+            folder = _snapshot(repo_id, files, weights, half=False) / within
+            if not list(folder.glob("*.safetensors")):
+                _snapshot(repo_id, files, weights, half=True)
+            return folder
+    raise UserError(
+        f"{repo_id} on the hub has no ControlNet of its own: say which to take (controlnet)."
+    )
 
 
 def look_up(repo_id: str, file: str = "model_index.json") -> None:
@@ -43,6 +56,12 @@ def look_up(repo_id: str, file: str = "model_index.json") -> None:
     Raises:
         UserError: as `download_pipeline`.
     """
+    if not _has(repo_id, file):
+        raise UserError(f"{repo_id} on the hub has no {file}, which is needed here.")
+
+
+def _has(repo_id: str, file: str) -> bool:
+    """Whether the hub has this small file of a repository, which is brought into the cache."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -52,20 +71,19 @@ def look_up(repo_id: str, file: str = "model_index.json") -> None:
         except LocalEntryNotFoundError:  # is an EntryNotFoundError, and another matter
             raise
         except EntryNotFoundError:
-            raise UserError(f"{repo_id} on the hub has no {file}, which is needed here.") from None
+            return False
+    return True
 
 
-def _snapshot(repo_id: str, parts: Sequence[str], *, half: bool) -> Path:
-    """Download configurations, tokenizer and weights; `half` takes those stored in float16.
+def _snapshot(repo_id: str, files: Sequence[str], weights: Sequence[str], *, half: bool) -> Path:
+    """Download files, and weights whose names begin so; `half` takes those stored in float16.
 
-    Without `parts` the weights lie beside the configuration, in no folder of their own.
+    In a pattern, * goes across folders.
     """
     from huggingface_hub import snapshot_download
 
-    weights = "*.fp16*.safetensors" if half else "*.safetensors"
-    patterns = ["model_index.json", "overpaint.json"] if parts else ["config.json", weights]
-    for part in parts:
-        patterns += [f"{part}/*.json", f"{part}/*.txt", f"{part}/{weights}"]
+    ending = "*.fp16*.safetensors" if half else "*.safetensors"
+    patterns = [*files, *(f"{beginning}{ending}" for beginning in weights)]
     ignored = None if half else ["*.fp16*.safetensors", "*.non_ema*"]
     with _in_words(repo_id):
         return Path(snapshot_download(repo_id, allow_patterns=patterns, ignore_patterns=ignored))

@@ -13,6 +13,7 @@ ACCEPTED = (
     "or a hub id such as timbrooks/instruct-pix2pix"
 )
 NANO = Path(__file__).parent / "nano"
+PARENT = "nano-text-to-image"  # what draws from words, and nano's editor was trained from
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -50,6 +51,22 @@ def find_model(name: str | Path) -> Place:
     if not _HUB_ID.fullmatch(text) or path.suffix in (*PICKLES, ".safetensors"):
         raise UserError(f"there is no model {text!r}: {ACCEPTED}.")
     return Place("hub", text)
+
+
+def clip_folders(name: str | Path) -> tuple[str | Path, str | Path]:
+    """Where a CLIP and its tokenizer are: two folders, or a hub id twice."""
+    folder = place_of(name)
+    if (folder / "clip").is_dir():
+        return folder / "clip", folder / "tokenizer"
+    if folder.is_dir():
+        has_own = any((folder / n).is_file() for n in ("tokenizer.json", "vocab.json"))
+        return folder, folder if has_own else folder.parent / "tokenizer"
+    return str(name), str(name)
+
+
+def place_of(name: str | Path) -> Path:
+    """The file or folder that a name means if it is one: nano's for nano's names."""
+    return NANO if str(name) in ("nano", PARENT) else Path(name).expanduser()
 
 
 def refuse_pickle(path: Path | str) -> UserError:

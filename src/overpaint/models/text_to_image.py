@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
-from overpaint.models.components import Components, fetch_model, load_model, make_ready
+from overpaint.models.components import Components, load_model, make_ready
 from overpaint.models.devices import pick_device, pick_dtype
 from overpaint.models.names import NANO, find_model
 
@@ -65,17 +65,13 @@ def load_text_to_image(
     return loaded
 
 
-def check_text_to_image(model: str | Path, controlnet: str | Path | None = None) -> None:
-    """Make sure that `load_text_to_image` will find these; the hub's are brought into its cache.
+def check_nano_drawing() -> None:
+    """Make sure that this installation carries the nano that draws.
 
     Raises:
-        UserError: there is no such model or ControlNet.
+        UserError: it does not.
     """
-    fetch_model(model)
-    if str(model) == "nano":
-        _nano_part(NANO_UNET)
-    if controlnet is not None:
-        _find_controlnet(controlnet)
+    _nano_part(NANO_UNET)
 
 
 def _load_nano(dtype: torch.dtype) -> Components:

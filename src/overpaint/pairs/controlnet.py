@@ -54,7 +54,7 @@ class ControlNetMethod:
         """The pictures of the original captions, uint8 (side, side, 3), a row's from its seed.
 
         Raises:
-            UserError: the model's output is not a number.
+            ArithmeticError: the model's output is not a number.
         """
         drawer = self.drawer
         texts = drawer.embed([request.original_prompt for request in requests])
@@ -77,7 +77,7 @@ class ControlNetMethod:
             sources: their pictures, from `draw_sources`.
 
         Raises:
-            UserError: the model's output is not a number.
+            ArithmeticError: the model's output is not a number.
         """
         if not requests:
             return []

@@ -16,7 +16,7 @@ from overpaint.diffusion.prediction import Control, text_prediction
 from overpaint.diffusion.sampling import BeforeStep, denoise, draw_noise, seeded_generators
 from overpaint.errors import UserError
 from overpaint.models import TextToImageModel
-from overpaint.models.encoding import decode_latents, encode_texts
+from overpaint.models.encoding import NotANumberError, decode_latents, encode_texts
 from overpaint.pairs.settings import PairsSettings, SchedulerName
 
 ItemT = TypeVar("ItemT")
@@ -91,7 +91,7 @@ class Drawer:
             control, before_step: see `text_prediction` and `denoise`.
 
         Raises:
-            UserError: the model's output is not a number.
+            ArithmeticError: the model's output is not a number, which is one row's fault.
         """
         model = self.model
         latent = self.side // model.vae_factor
@@ -102,7 +102,11 @@ class Drawer:
         scheduler.set_timesteps(self.steps)
         text = torch.stack([texts[drawing.prompt] for drawing in drawings])
         predict = text_prediction(model.unet, plan, text, texts[""][None], control)
-        return decode_latents(model, denoise(predict, scheduler, noise, generators, before_step))
+        latents = denoise(predict, scheduler, noise, generators, before_step)
+        try:
+            return decode_latents(model, latents)
+        except NotANumberError as error:
+            raise ArithmeticError(str(error)) from error
 
 
 def make_scheduler(pattern: Any, name: SchedulerName | None) -> Any:

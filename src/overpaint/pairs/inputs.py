@@ -26,7 +26,7 @@ def read_rows(source: str | Path) -> tuple[list[dict[str, Any]], Tally]:
     for triplet in read_triplets(source, tally):
         tally.seen += 1
         texts = {name: " ".join(getattr(triplet, name).split()) for name in TRIPLET_COLUMNS}
-        fault = _fault(Triplet(**texts))
+        fault = _fault(Triplet(**texts), triplet.kind or "")
         key = row_key(*texts.values()) if fault is None else ""
         if key in rows:
             fault = DUPLICATE
@@ -43,17 +43,17 @@ def read_rows(source: str | Path) -> tuple[list[dict[str, Any]], Tally]:
     return list(rows.values()), tally
 
 
-def _fault(triplet: Triplet) -> str | None:
+def _fault(triplet: Triplet, kind: str) -> str | None:
     """Why no pair can be made of a row, or None."""
     original, edit, edited = (getattr(triplet, name) for name in TRIPLET_COLUMNS)
     if not (original and edit and edited):
         return EMPTY
-    if max(len(original), len(edited)) > MAX_CAPTION or len(edit) > MAX_INSTRUCTION:
+    if max(len(original), len(edited)) > MAX_CAPTION or max(len(edit), len(kind)) > MAX_INSTRUCTION:
         return OVER_LONG
     if original == edited:
         return NO_OP
     try:
-        f"{original}{edit}{edited}".encode()
+        f"{original}{edit}{edited}{kind}".encode()
     except UnicodeEncodeError:  # half of a pair of surrogates, as JSON can spell it
         return NOT_UNICODE
     return None

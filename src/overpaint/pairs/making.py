@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from PIL import Image
 
 from overpaint.engine import Done, Made, Row
-from overpaint.models import pick_device
 from overpaint.models.clip import Clip, load_clip
 from overpaint.models.text_to_image import load_text_to_image
 from overpaint.pairs.choice import choose, source_fails
@@ -106,22 +106,23 @@ class PairsStage:
         ]
 
 
-def open_stage(settings: PairsSettings, device: str | None, shown: Collection[str]) -> PairsStage:
-    """Load the model, the method and the CLIP.
+def open_stage(settings: PairsSettings, device: torch.device, shown: Collection[str]) -> PairsStage:
+    """Load the model, the method and the CLIP; `settings.dtype` is the number format to draw in.
 
     Raises:
         UserError: one of them is not there, is broken, or does not fit the others.
     """
-    place = pick_device(device)
-    clip = load_clip(clip_name(settings), place)
+    clip = load_clip(clip_name(settings), device)
     if settings.method == "controlnet":
         from overpaint.pairs.controlnet import ControlNetMethod
 
-        steered = load_text_to_image(settings.model, controlnet_name(settings), place)
+        steered = load_text_to_image(
+            settings.model, controlnet_name(settings), device, settings.dtype
+        )
         return PairsStage(settings, clip, ControlNetMethod(steered, settings), None, shown)
     from overpaint.pairs.prompt_to_prompt import PromptToPromptMethod
 
-    model = load_text_to_image(settings.model, None, place)
+    model = load_text_to_image(settings.model, None, device, settings.dtype)
     return PairsStage(settings, clip, None, PromptToPromptMethod(model, settings), shown)
 
 

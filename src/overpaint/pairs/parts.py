@@ -6,8 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from overpaint.files import quick_hash
-from overpaint.models.clip import clip_folders
-from overpaint.models.names import NANO, find_model
+from overpaint.models.names import clip_folders, find_model, place_of
 from overpaint.pairs.settings import SD_CLIP, PairsSettings
 
 
@@ -43,7 +42,7 @@ def fingerprints(settings: PairsSettings) -> dict[str, str | None]:
     controlnet, hashed = controlnet_name(settings), cache(quick_hash)  # the two may be one folder
 
     def fingerprint(name: str | Path) -> str:
-        place = NANO if str(name) == "nano" else Path(name).expanduser()
+        place = place_of(name)
         return hashed(place)[:16] if place.exists() else str(name)
 
     return {

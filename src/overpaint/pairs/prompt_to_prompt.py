@@ -50,7 +50,7 @@ class PromptToPromptMethod:
         All of them are in memory at once: `candidates` x 2 pictures a row.
 
         Raises:
-            UserError: the model's output is not a number.
+            ArithmeticError: the model's output is not a number.
         """
         texts = self.drawer.embed(
             [text for r in requests for text in (r.original_prompt, r.edited_prompt)]

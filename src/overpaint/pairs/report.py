@@ -48,7 +48,7 @@ def write_page(
         read_part("overpaint.pairs", "pairs.html.jinja"),
         summary=summary,
         facts=_facts(summary),
-        kinds_plot=Markup(_kinds_plot(tally)),
+        kinds_plot=Markup(_kinds_plot(summary["kinds"])),
         yield_plot=Markup(_yield_plot(tally, settings)),
         by_scale=settings.method == "controlnet",
         score_plots=[(name, Markup(plot)) for name, plot in _score_plots(tally, settings)],
@@ -85,16 +85,14 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _kinds_plot(tally: Tally) -> str:
+def _kinds_plot(kinds: Mapping[str, Mapping[str, int]]) -> str:
     """Share of the triplets of each kind that have a pair, the best first."""
-    if not tally.kinds:
+    if not kinds:
         return ""
-    shares = {
-        kind: _share(counts["rows_kept"], counts["rows"]) for kind, counts in tally.kinds.items()
-    }
+    shares = {kind: _share(counts["rows_kept"], counts["rows"]) for kind, counts in kinds.items()}
     ordered = sorted(shares, key=lambda kind: -shares[kind].value)
     return dot_plot(
-        {f"{kind} ({tally.kinds[kind]['rows']})": [shares[kind]] for kind in ordered},
+        {f"{kind} ({kinds[kind]['rows']})": [shares[kind]] for kind in ordered},
         ["triplets with a pair"],
         title="Share of the triplets of each kind that have a pair, with 95 % intervals",
         axis=(0.0, 1.0),

@@ -11,8 +11,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
-from overpaint.records import FREE
-
 Method = Literal["controlnet", "prompt-to-prompt"]
 SchedulerName = Literal["ddim", "pndm", "euler-ancestral"]
 
@@ -110,8 +108,9 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
     )
 
     rows_per_shard: int = Field(default=64, ge=1, description="triplets; what a kill may cost")
-    batch_size: int = Field(
-        default=16, ge=1, json_schema_extra=FREE, description="pictures through the U-Net at once"
+    batch_size: int = Field(default=16, ge=1, description="pictures through the U-Net at once")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
+        default=None, description="none: float16 on a GPU, float32 elsewhere"
     )
 
     @model_validator(mode="before")

@@ -22,6 +22,7 @@ from typing import Any
 
 from overpaint.engine import Engine, Job, Row, quarantined, run
 from overpaint.files import write_json
+from overpaint.models.devices import pick_device, pick_dtype
 from overpaint.pairs.inputs import read_rows
 from overpaint.pairs.making import open_stage
 from overpaint.pairs.parts import clip_name, fingerprints
@@ -55,14 +56,17 @@ def make_pairs(
         UserError: the triplets cannot be read, a model is missing or does not fit, `out` was made
             from something else, another process writes there, or the disk is full.
     """
-    out = Path(out)
+    out, place = Path(out), pick_device(device)
+    # Settled here, for all workers: a folder is of one number format.
+    dtype = str(pick_dtype(settings.dtype, place)).removeprefix("torch.")
+    settings = settings.model_copy(update={"dtype": dtype})
     rows, reading = read_rows(triplets)
     shards = split(rows, _key, settings.rows_per_shard)
     job = Job(
         out=out,
         title="triplets",
         shards=shards,
-        open_stage=partial(open_stage, settings, device, _shown(rows)),
+        open_stage=partial(open_stage, settings, place, _shown(rows)),
         features=pair_features(),
         record=_record(rows, settings),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from overpaint.pairs.choice import SCORES
 from overpaint.pairs.parts import clip_name, controlnet_name
 from overpaint.pairs.settings import PairsSettings
-from overpaint.pairs.tallies import KEPT, Tally
+from overpaint.pairs.tallies import KEPT, UNKNOWN, Tally
 from overpaint.tally import Tally as Reading
 
 _EXAMPLES = 20  # rows set aside that the summary names
@@ -23,10 +23,10 @@ def summarise(
     """The summary as JSON.
 
     `accepted` counts pairs, `rows_kept` the triplets that have one or more; `acceptance` is the
-    latter's share. `rejected` counts candidates by the scores that are too low, each for every one
+    latter's share of all, also of those that were set aside. `rejected` counts candidates by the scores that are too low, each for every one
     of them.
     """
-    rows = sum(tally.rows.values())
+    rows = sum(tally.rows.values()) + len(quarantined)
     kept = tally.rows.get(KEPT, 0)
     return {
         "accepted": tally.accepted,
@@ -38,7 +38,7 @@ def summarise(
         "rejected": _ordered(tally.rejected),
         "kinds": {
             kind: {**counts, "acceptance": round(counts["rows_kept"] / counts["rows"], 4)}
-            for kind, counts in sorted(tally.kinds.items())
+            for kind, counts in sorted(_kinds(tally, quarantined).items())
         },
         "yield": {label: tally.controls[label] for label in sorted(tally.controls)},
         "triplets": reading.to_dict(),
@@ -50,6 +50,17 @@ def summarise(
         "thresholds": settings.thresholds.model_dump(),
         "seed": settings.seed,
     }
+
+
+def _kinds(tally: Tally, quarantined: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """The counts of each kind, rows that were set aside among them."""
+    kinds = {kind: dict(counts) for kind, counts in tally.kinds.items()}
+    for bad in quarantined:
+        kind = kinds.setdefault(
+            bad["row"].get("kind") or UNKNOWN, {"rows": 0, "rows_kept": 0, "accepted": 0}
+        )
+        kind["rows"] += 1
+    return kinds
 
 
 def table(summary: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ NONE_PASSES = "no candidate passes"
 # Why a candidate is not kept, besides the names of the scores that fail.
 OTHERS_BETTER = "passes, but better ones are kept"
 
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"  # a kind that the triplets do not say
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def count(outcomes: Iterable[Outcome], settings: PairsSettings) -> Tally:
     tally = Tally()
     for outcome in outcomes:
         _bump(tally.rows, outcome.word)
-        kind = tally.kinds.setdefault(outcome.request.kind or _UNKNOWN, {})
+        kind = tally.kinds.setdefault(outcome.request.kind or UNKNOWN, {})
         _bump(kind, "rows")
         _bump(kind, "rows_kept", int(bool(outcome.kept)))
         _bump(kind, "accepted", len(outcome.kept))

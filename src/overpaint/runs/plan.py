@@ -68,10 +68,16 @@ def need_input(before: Stage | None, wanted: Stage) -> None:
     """Make sure that one stage alone has what it reads.
 
     Raises:
-        UserError: the stage before it is not finished.
+        UserError: the stage before it is not finished, or the recipe has none and what it would
+            have made is not there.
     """
     if before is not None and not before.is_whole():
         raise UserError(
             f"{wanted.name} reads {before.out}, which is not finished: run the recipe without "
             f"--only, or with --only {before.name} first."
+        )
+    if wanted.source is not None and not wanted.source.is_dir():
+        raise UserError(
+            f"{wanted.name} reads {wanted.source}, which is not there: bring it there, or give the "
+            "recipe the block that makes it."
         )

@@ -50,7 +50,6 @@ def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say
     seconds: dict[str, float] = {}
     with sole_owner(folder):
         lock = Lock.read(folder)
-        lock.write(recipe)
         for stage, before in stages:
             step = look(stage, before, lock)  # what came before may have changed its input
             if step.state == "done":

@@ -14,6 +14,7 @@ from overpaint.errors import UserError
 from overpaint.evaluation.settings import SCENES, EvaluateSettings
 from overpaint.files import quick_hash
 from overpaint.instruct.settings import InstructSettings
+from overpaint.models.names import place_of
 from overpaint.pairs.settings import PairsSettings
 from overpaint.recipe import STAGES, Recipe
 from overpaint.shards import count_shards
@@ -36,6 +37,10 @@ class Stage(Protocol):
     @property
     def out(self) -> Path:
         """The folder that it fills."""
+
+    @property
+    def source(self) -> Path | None:
+        """What it reads of the run's folder; None: nothing."""
 
     @property
     def result(self) -> Path:
@@ -99,6 +104,10 @@ class Instruct:
         return self.out / "data"
 
     @property
+    def source(self) -> None:
+        """Captions come from elsewhere."""
+
+    @property
     def writer(self) -> Path:
         """Where a fine-tuned writer goes."""
         return self.folder / "writer"
@@ -112,11 +121,14 @@ class Instruct:
 
     def made_from(self) -> dict[str, Any]:
         """Fine-tuning counts where there is any."""
+        from overpaint.instruct.models import NANO as WRITER
+
         values = self.settings
         unread = {"finetune"} if values.data is None else set()
         return {
             **values.model_dump(mode="json", exclude=unread),
-            **_hashes(captions=values.captions, data=values.data, model=values.model),
+            **_hashes(captions=values.captions, data=values.data),
+            **_hashes(model=str(WRITER) if values.model == "nano" else values.model),
         }
 
     def check(self) -> None:
@@ -168,6 +180,11 @@ class Pairs:
         return self.folder / "pairs"
 
     @property
+    def source(self) -> Path:
+        """The triplets."""
+        return self.folder / "triplets"
+
+    @property
     def result(self) -> Path:
         """Its shards."""
         return self.out / "data"
@@ -183,21 +200,17 @@ class Pairs:
 
     def made_from(self) -> dict[str, Any]:
         """See `Stage`."""
+        from overpaint.pairs.parts import fingerprints
+
         values = self.settings
-        found = _hashes(model=values.model, controlnet=values.controlnet, clip=values.clip)
-        return {**values.model_dump(mode="json"), **found}
+        return {**values.model_dump(mode="json"), "models": fingerprints(values)}
 
     def check(self) -> None:
         """See `Stage`."""
-        from overpaint.models.clip import clip_folders
-        from overpaint.models.hub import look_up
-        from overpaint.models.text_to_image import check_text_to_image
-        from overpaint.pairs.parts import clip_name, controlnet_name
+        from overpaint.models import pick_device
+        from overpaint.pairs.making import open_stage
 
-        check_text_to_image(self.settings.model, controlnet_name(self.settings))
-        clip, _ = clip_folders(clip_name(self.settings))
-        if not isinstance(clip, Path):
-            look_up(clip, "config.json")
+        open_stage(self.settings, pick_device(None), shown=())  # whatever is wrong shows there
 
     def is_whole(self) -> bool:
         """See `Stage`."""
@@ -211,7 +224,7 @@ class Pairs:
         """See `Stage`."""
         from overpaint.pairs.stage import make_pairs
 
-        summary = make_pairs(self.folder / "triplets", self.out, self.settings, self.engine)
+        summary = make_pairs(self.source, self.out, self.settings, self.engine)
         return f"{summary['accepted']} pairs of {summary['rows']} triplets"
 
 
@@ -228,6 +241,11 @@ class Train:
     def out(self) -> Path:
         """The model's folder."""
         return self.folder / "model"
+
+    @property
+    def source(self) -> Path:
+        """The pairs."""
+        return self.folder / "pairs"
 
     @property
     def result(self) -> Path:
@@ -273,7 +291,7 @@ class Train:
         from overpaint.training.editor import train_editor, work_folder
         from overpaint.training.log import read_log
 
-        train_editor(self.folder / "pairs", str(self.settings.model), self.out, self.settings)
+        train_editor(self.source, str(self.settings.model), self.out, self.settings)
         log = read_log(work_folder(self.out) / "log.jsonl")
         losses = [line["loss"] for line in log if "loss" in line]
         return f"{self.settings.steps} steps, loss {losses[-1]:.4f}"
@@ -292,6 +310,11 @@ class Evaluate:
     def out(self) -> Path:
         """The report's folder."""
         return self.folder / "report"
+
+    @property
+    def source(self) -> Path:
+        """The model."""
+        return self.folder / "model"
 
     @property
     def result(self) -> Path:
@@ -340,7 +363,7 @@ class Evaluate:
         from overpaint.evaluation.page import summary
 
         report = evaluate_as_set(
-            [str(self.folder / "model")],
+            [str(self.source)],
             self.settings,
             self.out,
             command=command,
@@ -352,7 +375,7 @@ class Evaluate:
 
 def _hashes(**sources: str | None) -> dict[str, str]:
     """The hash of every source that is a file or folder here, by its name."""
-    paths = {name: Path(source).expanduser() for name, source in sources.items() if source}
+    paths = {name: place_of(source) for name, source in sources.items() if source}
     return {f"sha256 of {n}": quick_hash(path) for n, path in paths.items() if path.exists()}
 
 

@@ -25,11 +25,10 @@ from overpaint.models import (
     load_text_to_image,
     quiet_libraries,
 )
-from overpaint.models.text_to_image import check_text_to_image
+from overpaint.models.names import PARENT
+from overpaint.models.text_to_image import check_nano_drawing
 from overpaint.seeds import derive_seed
 from overpaint.training.settings import TrainSettings
-
-PARENT = "nano-text-to-image"  # what draws from words, and nano's editor was trained from
 
 
 def load_base(model: str | Path, settings: TrainSettings, device: torch.device) -> EditingModel:
@@ -67,7 +66,7 @@ def check_base(model: str | Path, settings: TrainSettings) -> None:
         UserError: there is no such model.
     """
     if str(model) == PARENT:
-        check_text_to_image("nano")
+        check_nano_drawing()
     elif not _is_parts(model, settings):
         fetch_model(model)
 
