@@ -8,10 +8,14 @@
 set -euo pipefail
 recipes="${1:-recipes}" world="${2:-small}" pairs="${3:-60000}" out="${4:-runs/nano}"
 processes="${PROCESSES:-2}"
-if [ "$processes" -gt 1 ]; then
-    export ACCELERATE_USE_CPU=1 OMP_NUM_THREADS=1  # a thread a process: they wait once a step
-fi
-launch() { torchrun --nproc_per_node "$processes" -m "$@"; }
+launch() {
+    if [ "$processes" -gt 1 ] && ! command -v nvidia-smi >/dev/null; then
+        # a thread a process: they wait once a step
+        ACCELERATE_USE_CPU=1 OMP_NUM_THREADS=1 torchrun --nproc_per_node "$processes" -m "$@"
+    else
+        torchrun --nproc_per_node "$processes" -m "$@"
+    fi
+}
 
 launch overpaint.nano autoencoder "$recipes/nano-autoencoder.yaml" -o "$out/autoencoder"
 python -m overpaint.nano clip "$recipes/nano-clip.yaml" -o "$out/clip"

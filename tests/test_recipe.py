@@ -72,7 +72,7 @@ def test_the_seed_of_the_recipe_reaches_its_blocks(tmp_path: Path) -> None:
 
 def test_unknown_keys_are_named_with_their_line(tmp_path: Path) -> None:
     message = refusal(tmp_path, "name: x\ntrain:\n  steps: 1\n  dropout:\n    texts: 0.1\n")
-    assert message == "/r.yaml: train.dropout.texts (line 5) is no known key, did you mean text?."
+    assert message == "/r.yaml: train.dropout.texts (line 5) is no known key, did you mean text?"
     assert "tran (line 1) is no known key, did you mean train?" in refusal(tmp_path, "tran: {}")
 
 

@@ -47,6 +47,7 @@ def sole_owner(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
+    refuse_file(folder)
     path = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +62,16 @@ def sole_owner(folder: Path) -> Iterator[None]:
                 f"another process is writing to {folder}: wait until it ends."
             ) from None
         yield
+
+
+def refuse_file(folder: Path) -> None:
+    """A folder is to be written, and a file is there.
+
+    Raises:
+        UserError: it is so.
+    """
+    if folder.is_file():
+        raise UserError(f"{folder} is a file: give a folder to write to.")
 
 
 def keep_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -101,6 +112,7 @@ def refuse_taken(out: Path, work: Path | None = None) -> None:
 
 def _refuse_foreign(folder: Path) -> None:
     """Never write over what something else did."""
+    refuse_file(folder)
     if folder.is_dir() and ((folder / RECORD).is_file() or not _has_work(folder)):
         return
     if folder.exists():

@@ -67,7 +67,7 @@ def examine() -> Report:
         _disk(),
         _torchvision(),
         nano,
-        *(_extra(name) for name in ("llm", "scale", "serve", "track", "provenance")),
+        *(_extra(name) for name in ("llm", "scale")),
     ]
     return Report(
         overpaint=__version__,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -55,9 +55,15 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field("unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    seed: int = Field(42, ge=0, lt=2**63)
-    engine: Literal["local", "ray"] = "local"
+    name: str = Field(
+        "unnamed",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="of the folder in runs/: letters, digits, dots, hyphens and underscores",
+    )
+    seed: int = Field(42, ge=0, lt=2**63, description="of the blocks that set none")
+    engine: Literal["local", "ray"] = Field(
+        default="local", description="where shards are made: in this process, or on a Ray cluster"
+    )
     workers: int = Field(default=1, ge=1, description="processes that make shards, on Ray")
 
     @field_validator("workers")
@@ -193,7 +199,7 @@ for _tag, _pattern, _first in (
 
 
 def _read_tree(path: str | Path | None, overrides: Sequence[str]) -> tuple[_Source, dict[str, Any]]:
-    source = _Source(str(path) if path is not None else "--set")
+    source = _Source(str(path) if path is not None else "the command line")
     tree = source.read(Path(path)) if path is not None else {}
     for override in overrides:
         source.override(tree, override)
@@ -283,7 +289,9 @@ class _Source:
             return kind.model_validate(tree)
         except ValidationError as error:
             parts = [self._one(detail, kind) for detail in error.errors(include_url=False)]
-            raise UserError(f"{self.name}: {'; '.join(parts)}.") from error
+            sentence = "; ".join(parts)
+            end = "" if sentence.endswith("?") else "."
+            raise UserError(f"{self.name}: {sentence}{end}") from error
 
     def _one(self, detail: Any, kind: type[BaseModel]) -> str:
         path = tuple(str(part) for part in detail["loc"])
@@ -314,8 +322,20 @@ def _suggest(path: tuple[str, ...], kind: type[BaseModel]) -> str:
         model = _model_in(known.annotation) if known else None
     if model is None:
         return ""
-    near = get_close_matches(path[-1], list(model.model_fields), n=1)
-    return f", did you mean {near[0]}?" if near else ""
+    wanted, below = path[-1], [key for key in _keys_below(model) if "." in key]
+    near = [key for key in below if key.rpartition(".")[2] == wanted]
+    near = near or get_close_matches(wanted, list(model.model_fields), n=1)
+    near = near or [k for k in model.model_fields if k.startswith(f"{wanted}_")]
+    return f", did you mean {' or '.join(near[:4])}?" if near else ""
+
+
+def _keys_below(model: type[BaseModel]) -> Iterator[str]:
+    """Every key of a settings model, those of its blocks with dots."""
+    for name, known in model.model_fields.items():
+        yield name
+        inner = _model_in(known.annotation)
+        if inner is not None:
+            yield from (f"{name}.{key}" for key in _keys_below(inner))
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -185,7 +185,10 @@ def _shards_in(data: Path) -> list[tuple[int, int]]:
 def _whole_dataset(folder: Path) -> list[Path]:
     """The paths of all shards of a finished dataset."""
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder} to read pairs from.")
+        what = f"{folder} is a file" if folder.exists() else f"there is no folder {folder}"
+        raise UserError(
+            f"{what}: give a folder that `overpaint pairs` or `overpaint scenes` wrote."
+        )
     count = check_complete(folder / "data")
     if not count:
         raise UserError(

@@ -67,7 +67,7 @@ def test_no_torchvision_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_extra_is_known_by_its_packages() -> None:
     assert "trl" in machine.packages_of_extra("llm")
     assert machine.packages_of_extra("scale") == ["ray"]
-    assert "torch" not in machine.packages_of_extra("serve")
+    assert "torch" not in machine.packages_of_extra("llm")
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_a_truncated_shard_is_named(
     ("more", "says"),
     [
         (("--model", "no/such/folder"), "there is no model 'no/such/folder'"),
-        (("--clip", "no/such/clip"), "no/such/clip cannot be loaded"),
+        (("--clip", "no/such/clip"), "there is no CLIP 'no/such/clip'"),
         (("--controlnet", "./nothing"), "./nothing"),
         (("--set", "pairs.thresholds.clip_imag=0.5"), "did you mean clip_image?"),
         (("--set", "num_inference_steps=many"), "pairs.num_inference_steps"),

@@ -22,11 +22,17 @@ def test_the_defaults_are_the_mission_s() -> None:
 
 
 def test_prompt_to_prompt_has_the_paper_s() -> None:
-    block = read("method=prompt-to-prompt")
+    block = read("model=some/model", "method=prompt-to-prompt")
     assert (block.keep, block.per_row, block.guidance_scale) == (4, 100, (7.5, 15.0))
     assert block.attention_fraction == (0.1, 0.9)
     few = read("method=prompt-to-prompt", "candidates=2", "guidance_scale=3")
     assert (few.keep, few.per_row, few.guidance_scale) == (2, 2, (3.0, 3.0))
+
+
+def test_nano_has_a_guidance_of_its_own() -> None:
+    assert read().guidance_scale == (2.0, 2.0)
+    assert read("method=prompt-to-prompt").guidance_scale == (2.0, 2.0)
+    assert read("guidance_scale=[1, 3]").guidance_scale == (1.0, 3.0)
 
 
 def test_nano_s_clip_has_thresholds_of_its_own() -> None:
@@ -48,6 +54,7 @@ def test_settings_survive_being_written_down() -> None:
     [
         ("method=p2p", "pairs.method"),
         ("thresholds.clip_imag=1", "did you mean clip_image?"),
+        ("clip_direction=0.2", "did you mean thresholds.clip_direction?"),
         ("thresholds.clip_image=2", "pairs.thresholds.clip_image"),
         ("attention_fraction=[0.9, 0.1]", "low <= high"),
         ("guidance_scale=[1, 2, 3]", "pairs.guidance_scale"),

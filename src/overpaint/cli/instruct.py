@@ -36,8 +36,9 @@ def generate(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A folder that `finetune` wrote, another language model's folder or hub id, or "
-            "gemma-3-270m; with --endpoint the name that the server knows."
+            help="nano (the writer in this package), a folder that `finetune` wrote, another "
+            "language model's folder or hub id, or gemma-3-270m; with --endpoint the name that the "
+            "server knows."
         ),
     ] = None,
     endpoint: Annotated[

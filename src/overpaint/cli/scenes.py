@@ -35,7 +35,7 @@ class World(StrEnum):
 
 def scenes(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many pairs.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
+    out: Annotated[Path, typer.Option("-o", "--output", "--out", help="Folder to write.")],
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     split: Annotated[Split, typer.Option(help="novel: objects that training never edits.")] = (
         Split.train

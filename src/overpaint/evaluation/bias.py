@@ -168,6 +168,20 @@ def audit_drawn_people(
     return _audit(outcomes, DRAWN_METHOD, DRAWN_LIMITS), shots
 
 
+def photos_in(folder: Path) -> list[Path]:
+    """The photographs of a folder, by name.
+
+    Raises:
+        UserError: there is no such folder, or no picture in it.
+    """
+    suffixes = (".png", ".jpg", ".jpeg", ".webp")
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in suffixes)
+    if not paths:
+        there = f"{folder} holds no pictures" if folder.is_dir() else f"there is no folder {folder}"
+        raise UserError(f"{there}: the bias audit needs a folder of .png, .jpg or .webp pictures.")
+    return paths
+
+
 def audit_photos(
     editor: Editor,
     clip: Clip,
@@ -181,10 +195,7 @@ def audit_photos(
     Raises:
         UserError: there is no such folder, or no picture in it.
     """
-    suffixes = (".png", ".jpg", ".jpeg", ".webp")
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in suffixes)
-    if not paths:
-        raise UserError(f"{folder} holds no pictures (.png, .jpg, .webp) for the bias audit.")
+    paths = photos_in(folder)
     prompts = [text for texts in ATTRIBUTES.values() for text in texts]
     words = clip.texts(prompts).numpy()
     outcomes: list[_Outcome] = []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from overpaint.engine import Engine
+from overpaint.evaluation.bias import photos_in
 from overpaint.evaluation.cases import CaseSet, read_cases, scene_cases
 from overpaint.evaluation.evaluate import Extras, Judges, Say, evaluate
 from overpaint.evaluation.report import Report
@@ -99,8 +100,11 @@ def extras_of(settings: EvaluateSettings) -> Extras:
     """The further sections.
 
     Raises:
-        UserError: the picture of the galleries cannot be read.
+        UserError: the picture of the galleries cannot be read, or the audit has no photographs.
     """
+    photos = None if settings.bias_folder is None else Path(settings.bias_folder)
+    if photos is not None:
+        photos_in(photos)
     return Extras(
         curve=settings.curve,
         curve_cases=settings.curve_cases,
@@ -110,6 +114,6 @@ def extras_of(settings: EvaluateSettings) -> Extras:
         drift_scenes=settings.drift_scenes,
         picture=None if settings.picture is None else load_image(settings.picture),
         instructions=settings.instructions,
-        bias=settings.bias or settings.bias_folder is not None,
-        bias_folder=None if settings.bias_folder is None else Path(settings.bias_folder),
+        bias=settings.bias or photos is not None,
+        bias_folder=photos,
     )

@@ -28,8 +28,11 @@ class EvaluateSettings(BaseModel, extra="forbid", frozen=True):
         default=None, ge=1, description=f"scenes with exact answers; none: {SCENES}, without pairs"
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="names the scenes and the noise")
-    split: Literal["heldout", "train", "novel"] = "heldout"
-    world: Literal["small", "full"] = "small"
+    split: Literal["heldout", "train", "novel"] = Field(
+        default="heldout",
+        description="of the scenes: new compositions and phrasings, seen ones, or novel objects",
+    )
+    world: Literal["small", "full"] = Field(default="small", description="objects of the scenes")
     size: int = Field(default=64, ge=8, le=4096, description="side of scenes in pixels")
 
     num_inference_steps: int | None = Field(default=None, ge=1, description="none: the model's")
@@ -55,8 +58,10 @@ class EvaluateSettings(BaseModel, extra="forbid", frozen=True):
     )
 
     curve: bool = Field(default=False, description="trade-off over image guidance scales")
-    curve_cases: int = Field(default=104, ge=2)
-    curve_image_scales: tuple[float, ...] = Field(default=IMAGE_SCALES, min_length=1)
+    curve_cases: int = Field(default=104, ge=2, description="the first so many cases")
+    curve_image_scales: tuple[float, ...] = Field(
+        default=IMAGE_SCALES, min_length=1, description="s_I along the curve"
+    )
     curve_text_scales: tuple[float, ...] = Field(default=(), description="empty: the model's")
     galleries: bool = Field(
         default=False, description="different edits, noise and scales; edits in turn"

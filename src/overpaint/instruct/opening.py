@@ -122,6 +122,8 @@ def find_writer(
 
 def _model_name(settings: InstructSettings) -> str:
     if settings.model is None:
-        what = "the name that the server knows" if settings.endpoint else "a folder or hub id"
+        what = (
+            "the name that the server knows" if settings.endpoint else "nano, a folder or a hub id"
+        )
         raise UserError(f"there is no language model: give --model or instruct.model, {what}.")
     return settings.model

@@ -34,9 +34,13 @@ class GenerateSettings(BaseModel, extra="forbid", frozen=True):
         description="0: greedy; none: what a model was fine-tuned for, a server's own, or "
         f"{LOCAL_TEMPERATURE}",
     )
-    top_p: float = Field(default=0.9, gt=0, le=1)
-    repetition_penalty: float = Field(default=0.98, gt=0)
-    max_new_tokens: int = Field(default=80, ge=8)
+    top_p: float = Field(
+        default=0.9, gt=0, le=1, description="share of the probability that is drawn from"
+    )
+    repetition_penalty: float = Field(
+        default=0.98, gt=0, description="above 1: words that stood before become rarer"
+    )
+    max_new_tokens: int = Field(default=80, ge=8, description="of an answer")
     max_instruction: int = Field(default=120, ge=8, le=200, description="characters")
     max_caption: int = Field(default=300, ge=8, le=600, description="characters, when edited")
     structure: bool = Field(default=True, description="allow only tokens that keep the format")
@@ -66,7 +70,9 @@ class GenerateSettings(BaseModel, extra="forbid", frozen=True):
 class FinetuneSettings(BaseModel, extra="forbid", frozen=True):
     """`instruct.finetune:` how a language model learns the format."""
 
-    method: Literal["lora", "full"] = "lora"
+    method: Literal["lora", "full"] = Field(
+        default="lora", description="train an adapter (2106.09685), or all weights"
+    )
     lora_rank: int = Field(default=16, ge=1)
     lora_alpha: int = Field(default=32, ge=1)
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -91,7 +97,7 @@ class FinetuneSettings(BaseModel, extra="forbid", frozen=True):
     checkpoint_every: int = Field(
         default=50, ge=1, json_schema_extra=FREE, description="optimizer steps"
     )
-    log_every: int = Field(default=5, ge=1)
+    log_every: int = Field(default=5, ge=1, description="optimizer steps")
 
     @model_validator(mode="after")
     def _log_at_checkpoints(self) -> Self:

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from overpaint.errors import UserError
-from overpaint.models.names import clip_folders
+from overpaint.models.hub import look_up
+from overpaint.models.names import clip_folders, is_hub_id
 from overpaint.models.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def load_clip(name: str | Path, device: str | torch.device | None = None) -> Cli
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
     folder, tokenizer_folder = clip_folders(name)
+    if not isinstance(folder, Path):
+        _look_for(folder)
     with quiet_libraries():
         model = load_or_say(name, lambda: CLIPModel.from_pretrained(folder, use_safetensors=True))
         tokenizer = load_or_say(name, lambda: CLIPTokenizer.from_pretrained(tokenizer_folder))
@@ -102,6 +105,16 @@ def directional_similarity(
     caption did not change there is no direction, and the result is 0.
     """
     return F.cosine_similarity(after - before, caption_after - caption_before, dim=-1)
+
+
+def _look_for(name: str) -> None:
+    """Say clearly where there is no CLIP: transformers would speak of its own ways."""
+    if not is_hub_id(name):
+        raise UserError(
+            f"there is no CLIP {name!r}: give nano, a folder, or a hub id such as "
+            "openai/clip-vit-large-patch14."
+        )
+    look_up(name, "config.json")
 
 
 def load_or_say(name: str | Path, load: Callable[[], Any]) -> Any:

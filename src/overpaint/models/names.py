@@ -10,7 +10,8 @@ from overpaint.errors import UserError
 
 ACCEPTED = (
     "give `nano`, a diffusers folder, a single .safetensors file, "
-    "or a hub id such as timbrooks/instruct-pix2pix"
+    "or a hub id such as timbrooks/instruct-pix2pix, which edits, or "
+    "stable-diffusion-v1-5/stable-diffusion-v1-5, which draws"
 )
 NANO = Path(__file__).parent / "nano"
 PARENT = "nano-text-to-image"  # what draws from words, and nano's editor was trained from
@@ -48,9 +49,15 @@ def find_model(name: str | Path) -> Place:
         return _folder(path)
     if path.is_file():
         return _file(path)
-    if not _HUB_ID.fullmatch(text) or path.suffix in (*PICKLES, ".safetensors"):
+    if not is_hub_id(text):
         raise UserError(f"there is no model {text!r}: {ACCEPTED}.")
     return Place("hub", text)
+
+
+def is_hub_id(name: str | Path) -> bool:
+    """Whether a name that is nothing here may be a repository of the hub."""
+    weights = Path(name).suffix in (*PICKLES, ".safetensors")
+    return bool(_HUB_ID.fullmatch(str(name))) and not weights
 
 
 def clip_folders(name: str | Path) -> tuple[str | Path, str | Path]:

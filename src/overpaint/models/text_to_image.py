@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from overpaint.errors import UserError
 from overpaint.models.components import Components, load_model, make_ready
 from overpaint.models.devices import pick_device, pick_dtype
-from overpaint.models.names import NANO, find_model
+from overpaint.models.names import NANO, find_model, is_hub_id
 
 if TYPE_CHECKING:
     import torch
@@ -65,15 +65,6 @@ def load_text_to_image(
     return loaded
 
 
-def check_nano_drawing() -> None:
-    """Make sure that this installation carries the nano that draws.
-
-    Raises:
-        UserError: it does not.
-    """
-    _nano_part(NANO_UNET)
-
-
 def _load_nano(dtype: torch.dtype) -> Components:
     from overpaint.models.directory import load_directory
 
@@ -108,13 +99,14 @@ def _find_controlnet(name: str | Path) -> Path:
     if str(name) == "nano":
         return _nano_part(NANO_CONTROLNET)
     folder = Path(name).expanduser()
-    if not folder.is_dir():
-        place = find_model(name)
-        if place.kind != "hub":
-            raise UserError(f"{name} is no ControlNet: {_ACCEPTED}.")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{name} is no ControlNet: {_ACCEPTED}.")
+    if not folder.exists():
+        if not is_hub_id(name):
+            raise UserError(f"there is no ControlNet {str(name)!r}: {_ACCEPTED}.")
         from overpaint.models.hub import download_controlnet
 
-        folder = download_controlnet(place.where)
+        folder = download_controlnet(str(name))
     if not (folder / "config.json").is_file() and (folder / NANO_CONTROLNET).is_dir():
         folder = folder / NANO_CONTROLNET  # a pipeline's own
     if not (folder / "config.json").is_file():

@@ -112,18 +112,20 @@ def open_stage(settings: PairsSettings, device: torch.device, shown: Collection[
     Raises:
         UserError: one of them is not there, is broken, or does not fit the others.
     """
-    clip = load_clip(clip_name(settings), device)
     if settings.method == "controlnet":
         from overpaint.pairs.controlnet import ControlNetMethod
 
         steered = load_text_to_image(
             settings.model, controlnet_name(settings), device, settings.dtype
         )
-        return PairsStage(settings, clip, ControlNetMethod(steered, settings), None, shown)
+        method = ControlNetMethod(steered, settings)
+        return PairsStage(settings, load_clip(clip_name(settings), device), method, None, shown)
     from overpaint.pairs.prompt_to_prompt import PromptToPromptMethod
 
-    model = load_text_to_image(settings.model, None, device, settings.dtype)
-    return PairsStage(settings, clip, None, PromptToPromptMethod(model, settings), shown)
+    couples = PromptToPromptMethod(
+        load_text_to_image(settings.model, None, device, settings.dtype), settings
+    )
+    return PairsStage(settings, load_clip(clip_name(settings), device), None, couples, shown)
 
 
 def request_of(row: Row, seed: int) -> Request:

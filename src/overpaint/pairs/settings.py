@@ -19,6 +19,7 @@ SD_CLIP = "openai/clip-vit-large-patch14"
 # What is asked of nano's own CLIP where a recipe says nothing, from `overpaint calibrate` with its
 # defaults: 500 scenes, the best balance of right and wrong.
 NANO_THRESHOLDS = {"clip_edited": 0.7, "clip_image": 0.4, "clip_direction": 0.52}
+NANO_GUIDANCE = 2.0  # above that its colours and lines become too strong
 
 
 def _as_range(value: Any) -> Any:
@@ -32,16 +33,22 @@ Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
 class Thresholds(BaseModel, extra="forbid", frozen=True):
     """The cosines that a pair must reach; none: not asked for."""
 
-    clip_original: float | None = Field(default=None, ge=-1, le=1)
-    clip_edited: float | None = Field(default=0.2, ge=-1, le=1)
-    clip_image: float | None = Field(default=0.65, ge=-1, le=1)
-    clip_direction: float | None = Field(default=0.15, ge=-1, le=1)
+    clip_original: float | None = Field(
+        default=None, ge=-1, le=1, description="the source and its caption"
+    )
+    clip_edited: float | None = Field(
+        default=0.2, ge=-1, le=1, description="the edited picture and its caption"
+    )
+    clip_image: float | None = Field(default=0.65, ge=-1, le=1, description="the two pictures")
+    clip_direction: float | None = Field(
+        default=0.15, ge=-1, le=1, description="the change of the picture and that of the caption"
+    )
 
 
 class PairsSettings(BaseModel, extra="forbid", frozen=True):
     """The recipe's `pairs:` block: how triplets become pairs."""
 
-    method: Method = "controlnet"
+    method: Method = Field(default="controlnet", description="how candidates are drawn")
     model: str = Field(default="nano", min_length=1, description="nano, a folder or a hub id")
     controlnet: str | None = Field(
         default=None, description="a folder or a hub id; none: the model's own"
@@ -60,8 +67,8 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
     num_inference_steps: int = Field(default=40, ge=1)
     guidance_scale: Range = Field(
         default=(7.5, 7.5),
-        description="a number, or a range that each candidate draws from; left out: 7.5 with "
-        "ControlNet, [7.5, 15] with Prompt-to-Prompt",
+        description="a number, or a range that each candidate draws from; left out: 2 with nano, "
+        "else 7.5 with ControlNet, [7.5, 15] with Prompt-to-Prompt",
     )
     keep: int = Field(
         default=1,
@@ -83,8 +90,12 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
         default=True,
         description="ControlNet: the first candidate of a scale begins with its source's noise",
     )
-    canny_low: int = Field(default=100, ge=0, le=2000, description="ControlNet: edge thresholds")
-    canny_high: int = Field(default=200, ge=1, le=2000)
+    canny_low: int = Field(
+        default=100, ge=0, le=2000, description="ControlNet: below it no edge goes on"
+    )
+    canny_high: int = Field(
+        default=200, ge=1, le=2000, description="ControlNet: above it an edge begins"
+    )
 
     candidates: int = Field(default=100, ge=1, description="Prompt-to-Prompt: candidates a row")
     attention_fraction: Range = Field(
@@ -116,10 +127,12 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
-        """What depends on the method or the CLIP, where it is left out."""
+        """What depends on the model, the method or the CLIP, where it is left out."""
         if not isinstance(values, Mapping):
             return values
         filled = dict(values)
+        if filled.get("model", "nano") == "nano":
+            filled.setdefault("guidance_scale", NANO_GUIDANCE)
         if filled.get("method") == "prompt-to-prompt":
             filled.setdefault("guidance_scale", P2P_GUIDANCE)
             many = filled.get("candidates", P2P_KEEP)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from overpaint.claims import sole_owner
+from overpaint.claims import refuse_file, sole_owner
 from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.recipe import STAGES, Recipe
@@ -40,6 +40,7 @@ def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say
             holds; another process runs there.
     """
     _refuse_processes()
+    refuse_file(folder)
     stages = _wanted(stages_of(recipe, folder), recipe, only)
     lock = Lock.read(folder)
     steps = [look(stage, before, lock) for stage, before in stages]

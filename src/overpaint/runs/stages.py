@@ -267,12 +267,14 @@ class Train:
 
     def check(self) -> None:
         """See `Stage`."""
-        from overpaint.training.base import check_base
+        import torch
+
+        from overpaint.training.base import load_base
         from overpaint.training.loop import make_accelerator
 
         if self.settings.model is None:
             raise UserError("the recipe does not say what to train from: set train.model.")
-        check_base(self.settings.model, self.settings)
+        load_base(self.settings.model, self.settings, torch.device("cpu"))
         make_accelerator(self.settings)
 
     def is_whole(self) -> bool:

@@ -20,13 +20,11 @@ from overpaint.errors import UserError
 from overpaint.models import (
     Components,
     EditingModel,
-    fetch_model,
     load_model,
     load_text_to_image,
     quiet_libraries,
 )
 from overpaint.models.names import PARENT
-from overpaint.models.text_to_image import check_nano_drawing
 from overpaint.seeds import derive_seed
 from overpaint.training.settings import TrainSettings
 
@@ -57,18 +55,6 @@ def load_base(model: str | Path, settings: TrainSettings, device: torch.device) 
     for part in (base.vae, base.text_encoder):
         part.eval().requires_grad_(False).to(device)
     return base
-
-
-def check_base(model: str | Path, settings: TrainSettings) -> None:
-    """Make sure that `load_base` will find the base; the hub's is brought into its cache.
-
-    Raises:
-        UserError: there is no such model.
-    """
-    if str(model) == PARENT:
-        check_nano_drawing()
-    elif not _is_parts(model, settings):
-        fetch_model(model)
 
 
 def fresh_unet(settings: TrainSettings, vae: Any, text_encoder: Any) -> UNet2DConditionModel:

@@ -20,7 +20,9 @@ class LoopSettings(BaseModel, extra="forbid", frozen=True):
     gradient_accumulation_steps: int = Field(default=1, ge=1, description="micro-batches a step")
     learning_rate: float = Field(gt=0)
     lr_schedule: LrSchedule = "constant"
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(
+        default=0, ge=0, description="of the learning rate, from nothing to its full height"
+    )
     weight_decay: float = Field(default=0.01, ge=0)
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     adam_beta2: float = Field(default=0.999, ge=0, lt=1)
@@ -35,11 +37,13 @@ class LoopSettings(BaseModel, extra="forbid", frozen=True):
     checkpoint_every: int = Field(
         default=500, ge=1, json_schema_extra=FREE, description="optimizer steps"
     )
-    keep_checkpoints: int = Field(default=2, ge=1, json_schema_extra=FREE)
+    keep_checkpoints: int = Field(
+        default=2, ge=1, json_schema_extra=FREE, description="the newest so many"
+    )
     validate_every: int | None = Field(
         default=None, ge=1, json_schema_extra=FREE, description="none: only after the last step"
     )
-    log_every: int = Field(default=10, ge=1)
+    log_every: int = Field(default=10, ge=1, description="optimizer steps")
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:
@@ -86,7 +90,9 @@ class TrainSettings(LoopSettings, frozen=True):
     conditioning_dropout: float = Field(default=0.05, ge=0, le=1 / 3, description="p of each case")
 
     precompute: bool = Field(default=True, description="encode all pictures once, before training")
-    cache_dtype: Literal["float16", "float32"] = "float16"
+    cache_dtype: Literal["float16", "float32"] = Field(
+        default="float16", description="of the encoded pictures"
+    )
     target_latents: Literal["sample", "mode"] = Field(
         default="sample", description="of the autoencoder's posterior for the edited picture"
     )
