@@ -1,6 +1,6 @@
 """What filtering and control are worth: one editor each from exact, made, and careless pairs.
 
-    python benchmarks/pair_ablation.py --rows 1200 --steps 1000 -o runs/ablation
+    python benchmarks/pair_ablation.py --rows 1200 -o runs/ablation
 
 Triplets come from scenes, so exact pairs exist for the same rows. Three ways to make pairs draw five
 candidates of every row, once:
@@ -118,8 +118,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--arm", choices=ARMS, action="append", help="default: all")
     parser.add_argument("--rows", type=int, default=1200, help="triplets")
     parser.add_argument("--most", type=int, help="pairs of an arm at most; default: all it has")
-    parser.add_argument("--steps", type=int, default=1000, help="of training, in each arm")
-    parser.add_argument("--scenes", type=int, default=416, help="cases of the evaluation")
+    parser.add_argument("--steps", type=int, default=600, help="of training, in each arm")
+    parser.add_argument("--scenes", type=int, default=312, help="cases of the evaluation")
     parser.add_argument("--split", choices=SPLITS, default="train", help="of the evaluation")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="BLOCK.KEY=VALUE")

@@ -113,7 +113,8 @@ def make_scheduler(pattern: Any, name: SchedulerName | None) -> Any:
     """A fresh scheduler: the model's own, or another one on the model's noise schedule."""
     from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler, PNDMScheduler
 
-    # Latents have no bounds to clip at; Stable Diffusion's PNDM leaves Runge-Kutta's steps out.
+    # Latents have no bounds to clip at; Stable Diffusion's PNDM leaves Runge-Kutta's steps out. It
+    # divides by the signal, so it has no rescaling of the betas to zero signal (2305.08891).
     if name == "ddim":
         return DDIMScheduler.from_config(pattern.config, clip_sample=False)
     if name == "pndm":

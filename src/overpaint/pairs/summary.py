@@ -23,8 +23,8 @@ def summarise(
     """The summary as JSON.
 
     `accepted` counts pairs, `rows_kept` the triplets that have one or more; `acceptance` is the
-    latter's share of all, also of those that were set aside. `rejected` counts candidates by the scores that are too low, each for every one
-    of them.
+    latter's share of all, those that were set aside among them. `rejected` counts candidates by the
+    scores that are too low, each for every one of them.
     """
     rows = sum(tally.rows.values()) + len(quarantined)
     kept = tally.rows.get(KEPT, 0)
