@@ -230,7 +230,7 @@ def test_a_picture_of_nan_is_an_error_and_not_a_black_square(folder):
         broken.edit(scene(), WORDS, **QUICK)
     broken.model.unet.to(torch.bfloat16)
     broken.model.vae.to(torch.bfloat16)
-    with pytest.raises(UserError, match="bfloat16 is too coarse here, take --dtype float32"):
+    with pytest.raises(UserError, match="bfloat16 is too coarse here, take the dtype float32"):
         broken.edit(scene(), WORDS, **QUICK)
 
 
