@@ -58,7 +58,7 @@ def test_a_nano_without_the_parts_that_draw_says_so(tmp_path, tiny, monkeypatch)
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("no-such-thing", "there is no model"),
+        ("no-such-thing", "there is no ControlNet"),
         ("nobody/nothing-of-the-kind", "hub cannot be reached"),
     ],
 )

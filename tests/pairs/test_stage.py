@@ -45,7 +45,7 @@ def test_the_best_candidate_that_passes_is_written(triplets: Path, tmp_path: Pat
     row = pairs[0]
     colour = COLOURS[row["edited_prompt"].split()[1]]
     assert np.argmax(np.asarray(row["edited_image"]).mean((0, 1))) == np.argmax(colour)
-    assert (row["method"], row["model"], row["guidance_scale"]) == ("controlnet", "nano", 2.0)
+    assert (row["method"], row["model"], row["guidance_scale"]) == ("controlnet", "nano", 7.5)
     assert row["clip_image"] >= 0.65
 
 
