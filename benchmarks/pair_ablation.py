@@ -72,9 +72,14 @@ _KEEP_ALL = (
 EXACT, UNFILTERED = "exact", "-unfiltered"
 ARMS = (EXACT, *WAYS, *(way + UNFILTERED for way in WAYS))
 # What is claimed, and the arms that show it: the second should be better than the first.
+CONTROLS = [way for way in WAYS if way != "independent"]
 CLAIMS = {
     **{f"the filter, {way}": (way + UNFILTERED, way) for way in WAYS},
-    **{f"control, {way}": ("independent", way) for way in WAYS if way != "independent"},
+    **{f"control, {way}": ("independent", way) for way in CONTROLS},
+    **{
+        f"control, {way}{UNFILTERED}": ("independent" + UNFILTERED, way + UNFILTERED)
+        for way in CONTROLS
+    },
 }
 METRICS = ("retrieval", "untouched_psnr")
 
@@ -199,7 +204,7 @@ def print_claims(report: Report) -> None:
         found = compare_models(models[without], models[with_it]).differences[OVERALL]
         for metric in METRICS:
             mark = "*" if found[metric].is_clear else " "
-            print(f"{claim:<28}{mark} {metric:<16}{show_difference(found[metric], metric)}")
+            print(f"{claim:<38}{mark} {metric:<16}{show_difference(found[metric], metric)}")
 
 
 def words(found: Estimate | None) -> str:
