@@ -325,7 +325,7 @@ def _suggest(path: tuple[str, ...], kind: type[BaseModel]) -> str:
     wanted, below = path[-1], [key for key in _keys_below(model) if "." in key]
     near = [key for key in below if key.rpartition(".")[2] == wanted]
     near = near or get_close_matches(wanted, list(model.model_fields), n=1)
-    near = near or [k for k in model.model_fields if k.startswith(f"{wanted}_")]
+    near = near or [key for key in model.model_fields if wanted in key.split("_")]
     return f", did you mean {' or '.join(near[:4])}?" if near else ""
 
 

@@ -55,6 +55,7 @@ def test_settings_survive_being_written_down() -> None:
         ("method=p2p", "pairs.method"),
         ("thresholds.clip_imag=1", "did you mean clip_image?"),
         ("clip_direction=0.2", "did you mean thresholds.clip_direction?"),
+        ("steps=3", "did you mean num_inference_steps?"),
         ("thresholds.clip_image=2", "pairs.thresholds.clip_image"),
         ("attention_fraction=[0.9, 0.1]", "low <= high"),
         ("guidance_scale=[1, 2, 3]", "pairs.guidance_scale"),
