@@ -71,8 +71,8 @@ _KEEP_ALL = (
 )
 EXACT, UNFILTERED = "exact", "-unfiltered"
 ARMS = (EXACT, *WAYS, *(way + UNFILTERED for way in WAYS))
-# What is claimed, and the arms that show it: the second should be better than the first.
 CONTROLS = [way for way in WAYS if way != "independent"]
+# What is claimed, and the arms that show it: the second should be better than the first.
 CLAIMS = {
     **{f"the filter, {way}": (way + UNFILTERED, way) for way in WAYS},
     **{f"control, {way}": ("independent", way) for way in CONTROLS},

@@ -35,6 +35,7 @@ from pydantic import (
     create_model,
     field_validator,
 )
+from pydantic.fields import FieldInfo
 
 from overpaint.errors import UserError
 from overpaint.files import reason
@@ -319,26 +320,26 @@ def _suggest(path: tuple[str, ...], kind: type[BaseModel]) -> str:
     model: type[BaseModel] | None = kind
     for part in path[:-1]:
         known = model.model_fields.get(part) if model else None
-        model = _model_in(known.annotation) if known else None
+        model = model_in(known.annotation) if known else None
     if model is None:
         return ""
-    wanted, below = path[-1], [key for key in _keys_below(model) if "." in key]
-    near = [key for key in below if key.rpartition(".")[2] == wanted]
+    wanted = path[-1]
+    near = [key for key, _ in keys_of(model) if key.endswith(f".{wanted}")]
     near = near or get_close_matches(wanted, list(model.model_fields), n=1)
     near = near or [key for key in model.model_fields if wanted in key.split("_")]
     return f", did you mean {' or '.join(near[:4])}?" if near else ""
 
 
-def _keys_below(model: type[BaseModel]) -> Iterator[str]:
-    """Every key of a settings model, those of its blocks with dots."""
+def keys_of(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    """Every key of a settings model; those of a block in it follow it, with dots."""
     for name, known in model.model_fields.items():
-        yield name
-        inner = _model_in(known.annotation)
+        yield name, known
+        inner = model_in(known.annotation)
         if inner is not None:
-            yield from (f"{name}.{key}" for key in _keys_below(inner))
+            yield from ((f"{name}.{key}", field) for key, field in keys_of(inner))
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
     """The settings model in an annotation such as `TrainSettings | None`."""
     for kind in (annotation, *getattr(annotation, "__args__", ())):
         if isinstance(kind, type) and issubclass(kind, BaseModel):

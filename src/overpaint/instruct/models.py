@@ -84,6 +84,11 @@ def load_language_model(
     return LanguageModel(model, tokenizer, shown, note.get("format"), temperature)
 
 
+def place_of(name: str) -> Path:
+    """The folder that a language model's name means if it is one: the package's for `nano`."""
+    return NANO if name == "nano" else Path(name).expanduser()
+
+
 def find_language_model(name: str | Path) -> Path | str:
     """The folder that `name` means (`nano`: that of the package), or the hub id.
 
@@ -91,7 +96,7 @@ def find_language_model(name: str | Path) -> Path | str:
         UserError: there is no such folder, or it holds no model.
     """
     text = str(name).strip()
-    path = NANO if text == "nano" else Path(text).expanduser()
+    path = place_of(text)
     if path.is_dir():
         if not any((path / file).is_file() for file in ("config.json", _ADAPTER)):
             raise UserError(f"{path} holds no language model (no config.json): {ACCEPTED}.")

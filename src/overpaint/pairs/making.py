@@ -112,20 +112,18 @@ def open_stage(settings: PairsSettings, device: torch.device, shown: Collection[
     Raises:
         UserError: one of them is not there, is broken, or does not fit the others.
     """
+    model = load_text_to_image(settings.model, controlnet_name(settings), device, settings.dtype)
+    sources: Sources | None = None
+    couples: Couples | None = None
     if settings.method == "controlnet":
         from overpaint.pairs.controlnet import ControlNetMethod
 
-        steered = load_text_to_image(
-            settings.model, controlnet_name(settings), device, settings.dtype
-        )
-        method = ControlNetMethod(steered, settings)
-        return PairsStage(settings, load_clip(clip_name(settings), device), method, None, shown)
-    from overpaint.pairs.prompt_to_prompt import PromptToPromptMethod
+        sources = ControlNetMethod(model, settings)
+    else:
+        from overpaint.pairs.prompt_to_prompt import PromptToPromptMethod
 
-    couples = PromptToPromptMethod(
-        load_text_to_image(settings.model, None, device, settings.dtype), settings
-    )
-    return PairsStage(settings, load_clip(clip_name(settings), device), None, couples, shown)
+        couples = PromptToPromptMethod(model, settings)
+    return PairsStage(settings, load_clip(clip_name(settings), device), sources, couples, shown)
 
 
 def request_of(row: Row, seed: int) -> Request:

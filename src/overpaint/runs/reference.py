@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from overpaint.recipe import Recipe
+from overpaint.recipe import Recipe, keys_of, model_in
 from overpaint.runs.stages import BLOCKS
 
 _HEAD = """\
@@ -36,20 +36,17 @@ def reference() -> str:
 
 def table(kind: type[BaseModel]) -> str:
     """A line a key: name, what it takes, default, meaning."""
-    lines = ["| key | takes | default | |", "|---|---|---|---|", *_lines(kind, "")]
+    lines = ["| key | takes | default | |", "|---|---|---|---|", *_lines(kind)]
     return "\n".join(lines) + "\n"
 
 
-def _lines(kind: type[BaseModel], before: str) -> Iterator[str]:
-    for name, field in kind.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            if field.description:
-                yield f"| `{before}{name}` | a block | | {field.description} |"
-            yield from _lines(inner, f"{before}{name}.")
-            continue
+def _lines(kind: type[BaseModel]) -> Iterator[str]:
+    for key, field in keys_of(kind):
         said = field.description or ""
-        yield f"| `{before}{name}` | {_takes(field.annotation)} | {_default(field)} | {said} |"
+        if model_in(field.annotation) is None:
+            yield f"| `{key}` | {_takes(field.annotation)} | {_default(field)} | {said} |"
+        elif said:
+            yield f"| `{key}` | a block | | {said} |"
 
 
 def _takes(annotation: Any) -> str:
@@ -66,7 +63,7 @@ def _takes(annotation: Any) -> str:
             return f"a list ({_takes(args[0])})"
         return f"{_takes(args[0])} or a range [low, high]"
     if origin is dict:
-        return "keys and values" if args[0] is str else "a mapping"
+        return "keys and values"
     words = {int: "whole number", float: "number", str: "text", bool: "`true`, `false`"}
     return words[annotation]
 

@@ -70,6 +70,7 @@ def _check(recipe: Recipe, stages: Sequence[Stage]) -> None:
         raise UserError("engine: ray needs more packages: pip install 'overpaint[scale]'.")
     for stage in stages:
         stage.check()
+        _free_memory()  # some load their models to look at them
 
 
 def _wanted(

@@ -121,14 +121,14 @@ class Instruct:
 
     def made_from(self) -> dict[str, Any]:
         """Fine-tuning counts where there is any."""
-        from overpaint.instruct.models import NANO as WRITER
+        from overpaint.instruct.models import place_of as writer_at
 
         values = self.settings
         unread = {"finetune"} if values.data is None else set()
         return {
             **values.model_dump(mode="json", exclude=unread),
-            **_hashes(captions=values.captions, data=values.data),
-            **_hashes(model=str(WRITER) if values.model == "nano" else values.model),
+            **_hashes(Path, captions=values.captions, data=values.data),
+            **_hashes(writer_at, model=values.model),
         }
 
     def check(self) -> None:
@@ -263,7 +263,10 @@ class Train:
 
     def made_from(self) -> dict[str, Any]:
         """See `Stage`."""
-        return {**self.settings.model_dump(mode="json"), **_hashes(model=self.settings.model)}
+        return {
+            **self.settings.model_dump(mode="json"),
+            **_hashes(place_of, model=self.settings.model),
+        }
 
     def check(self) -> None:
         """See `Stage`."""
@@ -339,7 +342,8 @@ class Evaluate:
     def made_from(self) -> dict[str, Any]:
         """See `Stage`."""
         values = self.settings
-        found = _hashes(clip=values.clip, **{f"against {name}": name for name in values.against})
+        against = {f"against {name}": name for name in values.against}
+        found = _hashes(place_of, clip=values.clip, **against)
         return {**values.model_dump(mode="json"), **found}
 
     def check(self) -> None:
@@ -375,9 +379,9 @@ class Evaluate:
         return " ".join(summary(report))
 
 
-def _hashes(**sources: str | None) -> dict[str, str]:
-    """The hash of every source that is a file or folder here, by its name."""
-    paths = {name: place_of(source) for name, source in sources.items() if source}
+def _hashes(place: Callable[[str], Path], **sources: str | None) -> dict[str, str]:
+    """The hash of every source that is a file or folder here, by its name; `place` says where."""
+    paths = {name: place(source).expanduser() for name, source in sources.items() if source}
     return {f"sha256 of {n}": quick_hash(path) for n, path in paths.items() if path.exists()}
 
 
