@@ -90,9 +90,9 @@ def generate(
     from overpaint.instruct.report import table
 
     where = read_engine(engine, workers, recipe, settings or [])
-    open_writer, identity = find_writer(values, device=device, dtype=dtype)
+    open_writer, writer = find_writer(values, device=device, dtype=dtype)
     source = find_captions(values, output)
-    summary = write_triplets(source, output, open_writer, values, identity, where)
+    summary = write_triplets(source, output, open_writer, values, writer, where)
     if as_json:
         print_json({"folder": str(output), **summary})
         return
@@ -153,24 +153,29 @@ def examples(
     as_json: AsJson = False,
 ) -> None:
     """Write the package's own triplets, over everyday captions and scenes, to fine-tune on."""
+    import json
     from itertools import chain
 
-    from overpaint.claims import refuse_taken
+    from overpaint.artifact import Artifact
+    from overpaint.digests import text_digest
     from overpaint.instruct.everyday import everyday_triplets, scene_triplets
     from overpaint.rows import written_features
     from overpaint.shards import write_card, write_shard
 
-    refuse_taken(output)
     by_hand = everyday_triplets()
-    rows = chain(by_hand, scene_triplets(scenes, seed))
-    write_shard(output, 0, 1, (row.to_row() for row in rows), written_features())
-    write_card(
-        output,
-        "Triplets",
-        f"{len(by_hand)} triplets over everyday captions, written by hand, and {scenes} over "
-        f"scenes, written by `overpaint instruct examples --scenes {scenes} --seed {seed}`.",
-        license="apache-2.0",
-    )
+    rows = [row.to_row() for row in chain(by_hand, scene_triplets(scenes, seed))]
+    origin = {"triplets": text_digest(json.dumps(row, sort_keys=True) for row in rows)}
+    artifact = Artifact(output, origin, output / "data")
+    with artifact.being_made():
+        write_shard(output, 0, 1, rows, written_features())
+        write_card(
+            output,
+            "Triplets",
+            f"{len(by_hand)} triplets over everyday captions, written by hand, and {scenes} over "
+            f"scenes, written by `overpaint instruct examples --scenes {scenes} --seed {seed}`.",
+            license="apache-2.0",
+        )
+        artifact.finish()
     if as_json:
         print_json({"folder": str(output), "by_hand": len(by_hand), "scenes": scenes})
     else:

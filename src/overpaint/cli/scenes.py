@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overpaint.cli._output import print_json
-from overpaint.errors import UserError
 
 if TYPE_CHECKING:
     from overpaint.scenes.dataset import SceneSet
@@ -59,22 +58,20 @@ def scenes(
 
 
 def _write(settings: SceneSet, folder: Path) -> None:
-    """Write the shards that are missing; the card goes first, so that other settings are refused."""
+    """Write the shards that are missing."""
+    from overpaint.artifact import Artifact
     from overpaint.progress import track
     from overpaint.rows import pair_features
     from overpaint.scenes.dataset import scene_rows
     from overpaint.shards import missing_shards, write_card, write_shard
 
-    card = folder / "README.md"
-    if card.exists() and settings.describe() not in card.read_text(encoding="utf-8"):
-        raise UserError(
-            f"{folder} already holds something else, see its README.md: choose another folder "
-            "or delete this one."
-        )
-    write_card(folder, "Scenes", settings.describe(), license="cc-by-sa-4.0")
-    shards = -(-settings.count // ROWS_PER_SHARD)
-    for shard in track(missing_shards(folder, shards), "scenes"):
-        write_shard(folder, shard, shards, scene_rows(settings, shard, shards), pair_features())
+    artifact = Artifact(folder, settings.origin(), folder / "data")
+    with artifact.being_made():
+        write_card(folder, "Scenes", settings.describe(), license="cc-by-sa-4.0")
+        shards = -(-settings.count // ROWS_PER_SHARD)
+        for shard in track(missing_shards(folder, shards), "scenes"):
+            write_shard(folder, shard, shards, scene_rows(settings, shard, shards), pair_features())
+        artifact.finish()
 
 
 def _count_kinds(folder: Path) -> dict[str, int]:

@@ -50,8 +50,6 @@ class Job:
     """loads the models; called once in each worker, where the job arrives pickled"""
     features: Features
     """the columns of the output"""
-    record: Mapping[str, Any]
-    """JSON values: what the output is made from; other values are refused in the same folder"""
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from overpaint.claims import claimed
+from overpaint.digests import digest
 from overpaint.engine.inline import make_inline
 from overpaint.engine.job import Done, Engine, Job, Made
 from overpaint.engine.shard import HOPELESS
 from overpaint.errors import UserError
-from overpaint.files import write_json
 from overpaint.progress import Progress
+from overpaint.sealed import read_sealed, write_sealed
 from overpaint.shards import missing_shards, shard_path, write_shard
 
 
@@ -25,30 +24,55 @@ class NothingMadeError(Exception):
 def run(job: Job, engine: Engine | None = None) -> list[dict[str, Any]]:
     """Make the shards that are missing, and return the tallies of all, in order.
 
-    All engines write the same bytes. Killed and started again, a run does what is missing; a
-    finished one opens no stage.
+    The folder is the caller's alone (`Artifact.being_made`). All engines write the same bytes.
+    Killed and started again, a run does what is missing; a finished one opens no stage.
 
     Raises:
-        UserError: the folder belongs to something else or to another process, or cannot be
-            written; the stage says so; the engine cannot be had.
+        UserError: a shard is not what was written, or cannot be written; the stage says so; the
+            engine cannot be had.
         NothingMadeError: not one row could be made, so the rows are not at fault.
     """
     engine, count = engine or Engine(), len(job.shards)
-    with claimed(job.out, job.record):
-        _sweep(job.out)
-        missing = missing_shards(job.out, count)
-        if missing:
-            total = sum(map(len, job.shards))
-            done = total - sum(len(job.shards[index]) for index in missing)
-            with (
-                Progress(job.title, total, done) as progress,
-                closing(_make(job, missing, engine, progress.advance)) as shards,
-            ):
-                for index, made in _with_hope(shards, job, nothing_yet=len(missing) == count):
-                    # The tally goes first: the shard is what says that both are there.
-                    write_json(_tally_path(job.out, index, count), made.tally)
-                    write_shard(job.out, index, count, made.rows, job.features)
-        return [_read_tally(_tally_path(job.out, index, count)) for index in range(count)]
+    _sweep(job.out)
+    missing = unmade_shards(job.out, count)
+    if missing:
+        total = sum(map(len, job.shards))
+        done = total - sum(len(job.shards[index]) for index in missing)
+        with (
+            Progress(job.title, total, done) as progress,
+            closing(_make(job, missing, engine, progress.advance)) as shards,
+        ):
+            for index, made in _with_hope(shards, job, nothing_yet=len(missing) == count):
+                # The tally goes last: it says that both are there, and what the shard holds.
+                path = write_shard(job.out, index, count, made.rows, job.features)
+                record = {"shard": digest(path), "tally": made.tally}
+                write_sealed(_tally_path(job.out, index, count), record)
+    return [_tally(job.out, index, count) for index in range(count)]
+
+
+def unmade_shards(out: Path, count: int) -> list[int]:
+    """The shards that are not there, or lack the tally that says what they hold.
+
+    Raises:
+        UserError: a shard holds something else than what was written.
+    """
+    absent = set(missing_shards(out, count))
+    return [i for i in range(count) if i in absent or not _is_made(out, i, count)]
+
+
+def _is_made(out: Path, index: int, count: int) -> bool:
+    path = shard_path(out, index, count)
+    try:
+        record = read_sealed(_tally_path(out, index, count))
+    except UserError:
+        return False  # a broken tally is made again with its shard
+    if record is None:
+        return False
+    if record["shard"] != digest(path):
+        raise UserError(
+            f"{path} is not what was written there: delete it, and run the same command again."
+        )
+    return True
 
 
 def quarantined(tallies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -109,10 +133,7 @@ def _tally_path(out: Path, index: int, count: int) -> Path:
     return out / "tallies" / shard_path(out, index, count).with_suffix(".json").name
 
 
-def _read_tally(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot read {path}: delete the shard of that name, and run the same command again."
-        ) from error
+def _tally(out: Path, index: int, count: int) -> dict[str, Any]:
+    record = read_sealed(_tally_path(out, index, count))
+    assert record is not None, "unmade_shards asks for every tally"
+    return dict(record["tally"])

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from overpaint.digests import digest
 from overpaint.errors import UserError
 from overpaint.evaluation.accuracy import benchmark_example
 from overpaint.evaluation.pixelwise import Pixels
 from overpaint.images import load_image
 from overpaint.scenes.catalogue import World
+from overpaint.scenes.dataset import drawn_by
 from overpaint.scenes.examples import Split, candidates
 from overpaint.shards import read_pairs
 
@@ -80,7 +82,7 @@ def scene_cases(
         )
 
     settings = {"data": "scenes", "count": count, "seed": seed, "split": split}
-    settings |= {"world": world, "size": size}
+    settings |= {"world": world, "size": size, "drawn by": drawn_by()}
     return CaseSet(f"{count} scenes ({split}, seed {seed})", settings, count, read)
 
 
@@ -134,7 +136,7 @@ def _pair_cases(folder: Path) -> CaseSet:
         )
 
     settings = {"data": "pairs", "folder": folder.name, "count": len(rows)}
-    settings["fingerprint"] = rows_fingerprint(rows, "original_image")
+    settings["sha256"] = digest(folder / "data")
     return CaseSet(f"{len(rows)} pairs of {folder.name}", settings, len(rows), read, tuple(notes))
 
 
@@ -186,13 +188,3 @@ def _fingerprint(stored: Mapping[str, Any] | None) -> str:
 
     content = (stored or {}).get("bytes") or str((stored or {}).get("path")).encode()
     return blake2b(content, digest_size=6).hexdigest()
-
-
-def rows_fingerprint(rows: Dataset, column: str) -> str:
-    """A hash of the first and last pictures and the columns: tells two datasets apart."""
-    from hashlib import blake2b
-
-    digest = blake2b(",".join(rows.column_names).encode(), digest_size=6)
-    for index in {0, len(rows) - 1}:
-        digest.update(_fingerprint(rows[index][column]).encode())
-    return digest.hexdigest()

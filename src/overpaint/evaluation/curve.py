@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from overpaint.editing import Editor
 from overpaint.evaluation.cases import Case
 from overpaint.evaluation.intervals import Estimate, estimate
+from overpaint.evaluation.kept import kept_result
 from overpaint.evaluation.runs import SamplingSettings, edit_cases
 from overpaint.evaluation.scoring import METRICS, Scorer
 from overpaint.evaluation.settings import IMAGE_SCALES
-from overpaint.files import write_atomic
 from overpaint.progress import track
 
 
@@ -36,6 +35,7 @@ def trade_off(
     scorer: Scorer,
     settings: SamplingSettings,
     folder: Path,
+    origin: Mapping[str, Any],
     *,
     image_scales: Sequence[float] = IMAGE_SCALES,
     text_scales: Sequence[float] = (),
@@ -45,6 +45,7 @@ def trade_off(
     Args:
         editor, cases, scorer, settings: see `runs.CaseStage`.
         folder: each point is kept there when it is made, so a rerun makes those that are missing.
+        origin: what the points are made from, but for the scales; see `kept.kept_result`.
         image_scales: s_I; text_scales: s_T, the settings' or the model's own where empty.
 
     Returns:
@@ -62,29 +63,12 @@ def trade_off(
         known = {name: value for name, value in found.items() if value is not None}
         return CurvePoint(scores=known, **scales)
 
-    keys = {"cases": [case.key for case in cases], "settings": settings.model_dump()}
     points = []
     for text, image in track(pairs, "trade-off curve"):
-        path = folder / f"text-{text:g}-image-{image:g}.json"
-        kept = remember(path, keys, lambda t=text, i=image: point(t, i).model_dump())  # type: ignore[misc]
+        made_from = {**origin, "cases taken": [case.key for case in cases], "scales": [text, image]}
+        kept = kept_result(folder, made_from, lambda t=text, i=image: point(t, i).model_dump())  # type: ignore[misc]
         points.append(CurvePoint.model_validate(kept))
     return points
-
-
-def remember(
-    path: Path, what: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
-    """What `compute` gave for `what` in an earlier run, or now; kept in the JSON file `path`."""
-    key = json.loads(json.dumps(what))
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        kept = None
-    if isinstance(kept, dict) and kept.get("of") == key:
-        return dict(kept["result"])
-    result = compute()
-    write_atomic(path, json.dumps({"of": key, "result": result}).encode())
-    return result
 
 
 def _failed(edited: object) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,25 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from overpaint.claims import sole_owner
+from overpaint.artifact import Artifact
 from overpaint.editing import Editor
 from overpaint.engine import Engine, Stage
 from overpaint.errors import UserError
 from overpaint.evaluation import galleries
 from overpaint.evaluation.bias import BiasAudit, audit_drawn_people, audit_photos
 from overpaint.evaluation.cases import WITHOUT_KIND, Case, CaseSet
-from overpaint.evaluation.curve import remember, trade_off
+from overpaint.evaluation.curve import trade_off
 from overpaint.evaluation.embedding import load_dino
 from overpaint.evaluation.galleries import Gallery, Shot
-from overpaint.evaluation.page import Pictures, ShownCase, shown_words, write_page
+from overpaint.evaluation.kept import folder_of, kept_result
+from overpaint.evaluation.origin import (
+    Judges,
+    basis_of,
+    photographs_origin,
+    picture_digest,
+    sampling_of_editor,
+)
+from overpaint.evaluation.page import Pictures, ShownCase, shown_words, summary, write_page
 from overpaint.evaluation.report import (
     ModelReport,
     Report,
@@ -40,11 +47,12 @@ from overpaint.evaluation.runs import (
 )
 from overpaint.evaluation.scoring import Scorer, nearest_target
 from overpaint.evaluation.settings import IMAGE_SCALES
-from overpaint.files import content_hash
 from overpaint.models import find_model
 from overpaint.models.clip import Clip, load_clip
+from overpaint.models.origin import model_origin
 from overpaint.pages.rendering import data_address
 from overpaint.recipe import Recipe, lock
+from overpaint.scenes.dataset import drawn_by
 
 SHOWN = 6  # cases of each group on the page
 Say = Callable[[str], None]
@@ -65,13 +73,14 @@ class Extras:
     bias: bool = False
     bias_folder: Path | None = None
 
+    def origin(self) -> dict[str, Any]:
+        """What is asked for, with digests of the pictures (JSON values)."""
+        plain = {name: value for name, value in vars(self).items() if name not in _PICTURES}
+        picture = None if self.picture is None else picture_digest(self.picture)
+        return {**plain, "picture": picture, "photographs": photographs_origin(self.bias_folder)}
 
-@dataclass(frozen=True)
-class Judges:
-    """Which CLIP and DINO judge; None leaves their metrics out."""
 
-    clip: str | None = None
-    dino: str | None = None
+_PICTURES = ("picture", "bias_folder")
 
 
 def evaluate(
@@ -110,44 +119,103 @@ def evaluate(
 
     for name in models:
         find_model(name)  # a misspelt name must not cost an hour first
-    with sole_owner(out):
-        scorer = _load_judges(judges, device, note)
-        found = Judges(judges.clip if scorer.clip else None, judges.dino if scorer.dino else None)
-        done: list[ModelReport] = []
-        pictures = Pictures()
-        sections: dict[str, dict[str, Any]] = {"curves": {}, "drift": {}, "bias": {}}
-        for name, label in zip(models, labels(models), strict=True):
+    scorer = _load_judges(judges, device, note)
+    found = Judges(judges.clip if scorer.clip else None, judges.dino if scorer.dino else None)
+    extras = extras or Extras()
+    basis = basis_of(cases, found, settings, device, dtype)
+    artifact = artifact_of(models, out, basis, extras)
+    changed = artifact.differences()
+    with artifact.being_made(replace=True):
+        for words in changed:
+            say(f"The report in {out} is made again: {words}.")
+        setting = _Setting(cases, scorer, found, settings, extras, out / "work", basis, engine)
+        made = _Made()
+        for label, name in zip(labels(models), models, strict=True):
             editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
-            folder = out / "work" / label
-            sha256 = model_hash(name)
-            record = {"model": name, "sha256": sha256, **vars(found)}
-            open_stage: Callable[[], Stage] = partial(CaseStage, editor, cases, scorer, settings)
-            if engine is not None and engine.kind == "ray":
-                open_stage = partial(_open_stage, name, found, cases, settings, device, dtype)
-            try:
-                results = run_cases(open_stage, cases, settings, folder / "cases", record, engine)
-            except ModelGaveNothingError as error:
-                note(f"{name} was left out: {error}")
-                continue
-            sampling = _sampling(editor, settings)
-            done.append(model_report(label, name, sha256, sampling, results))
-            pictures.cases[label] = _shown_cases(cases, results, folder / "cases")
-            _add_sections(editor, label, cases, scorer, settings, extras or Extras(), folder,
-                          sections, pictures, note)  # fmt: skip
-        if not done:
+            _evaluate_model(editor, label, name, setting, made, note)
+        if not made.models:
             raise UserError(f"no model could be evaluated: {notes[-1]}")
         report = make_report(
             title=cases.title,
             data=dict(cases.settings),
-            models=done,
+            models=made.models,
             notes=notes,
             command=command,
             versions=lock(Recipe(name="evaluate", seed=settings.seed))["versions"],
-            **sections,
+            origin=dict(artifact.origin),
+            **made.sections,
         )
         write_report(report, out)
-        write_page(report, pictures, out / "report.html")
+        write_page(report, made.pictures, out / "report.html")
+        artifact.finish(complete=made.complete, made=" ".join(summary(report)))
     return report
+
+
+def artifact_of(
+    models: Sequence[str], out: Path, basis: Mapping[str, Any], extras: Extras
+) -> Artifact:
+    """The report on these models; `basis` is what `origin.basis_of` gives.
+
+    Raises:
+        UserError: a model is not there or cannot be read.
+    """
+    named = {k: model_origin(v) for k, v in zip(labels(models), models, strict=True)}
+    origin = {**basis, "models": named, "extras": extras.origin()}
+    return Artifact(out, origin, out / "report.json")
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What all models of a report share."""
+
+    cases: CaseSet
+    scorer: Scorer
+    judges: Judges
+    sampling: SamplingSettings
+    extras: Extras
+    folder: Path
+    """of what is kept for a rerun"""
+    basis: dict[str, Any]
+    engine: Engine | None
+
+
+@dataclass
+class _Made:
+    """What was made of the models so far."""
+
+    models: list[ModelReport] = field(default_factory=list)
+    pictures: Pictures = field(default_factory=Pictures)
+    sections: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {"curves": {}, "drift": {}, "bias": {}}
+    )
+    complete: bool = True
+    """nothing was set aside that a rerun may make"""
+
+
+def _evaluate_model(
+    editor: Editor, label: str, name: str, setting: _Setting, made: _Made, note: Say
+) -> None:
+    """One model over the cases and through the extra sections, into `made`."""
+    cases, settings, found = setting.cases, setting.sampling, setting.judges
+    sampling = sampling_of_editor(editor, settings)
+    origin = {**setting.basis, "model": model_origin(name), "sampling": sampling}
+    folder = setting.folder / label
+    place = folder_of(folder / "cases", origin)
+    artifact = Artifact(place, origin, place / "data")
+    open_stage: Callable[[], Stage] = partial(CaseStage, editor, cases, setting.scorer, settings)
+    if setting.engine is not None and setting.engine.kind == "ray":
+        at = (str(editor.model.device), str(editor.model.dtype).removeprefix("torch."))
+        open_stage = partial(_open_stage, name, found, cases, settings, *at)
+    try:
+        results = run_cases(open_stage, cases, artifact, setting.engine)
+    except ModelGaveNothingError as error:
+        note(f"{name} was left out: {error}")
+        made.complete = False
+        return
+    made.complete &= bool((artifact.made() or {}).get("complete"))
+    made.models.append(model_report(label, name, origin["model"], sampling, results))
+    made.pictures.cases[label] = _shown_cases(cases, results, place)
+    _add_sections(editor, label, setting, folder, origin, made, note)
 
 
 def _open_stage(
@@ -170,22 +238,6 @@ def labels(models: Sequence[str]) -> list[str]:
     if len(set(short)) == len(short):
         return short
     return [f"{name}-{number}" for number, name in enumerate(short, start=1)]
-
-
-def model_hash(name: str) -> str | None:
-    """SHA-256 of a model's file, or of its folder less the cards; None for a hub id."""
-    place = find_model(name)
-    if place.kind == "hub":
-        return None
-    if place.kind == "file":
-        return content_hash(place.where)
-    folder, digest = Path(place.where), hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if path.is_file() and path.suffix != ".md" and not hidden:
-            digest.update(f"{inside.as_posix()} {content_hash(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def _load_judges(judges: Judges, device: str | None, note: Say) -> Scorer:
@@ -213,37 +265,36 @@ def _load_judges(judges: Judges, device: str | None, note: Say) -> Scorer:
 def _add_sections(
     editor: Editor,
     label: str,
-    cases: CaseSet,
-    scorer: Scorer,
-    settings: SamplingSettings,
-    extras: Extras,
+    setting: _Setting,
     folder: Path,
-    sections: dict[str, dict[str, Any]],
-    pictures: Pictures,
+    origin: Mapping[str, Any],
+    made: _Made,
     note: Say,
 ) -> None:
     """The curve, the galleries and the audit of one model, those that are asked for."""
+    extras, scorer, settings = setting.extras, setting.scorer, setting.sampling
     if extras.curve:
         if scorer.clip is None:
             note("The trade-off curve was left out: it needs a CLIP (--clip).")
         else:
-            sections["curves"][label] = trade_off(
+            made.sections["curves"][label] = trade_off(
                 editor,
-                _first_cases(cases, extras.curve_cases),
+                _first_cases(setting.cases, extras.curve_cases),
                 scorer,
                 settings,
                 folder / "curve",
+                origin,
                 image_scales=extras.image_scales,
                 text_scales=extras.text_scales,
             )
     if extras.galleries:
-        drift, made = _galleries(editor, cases, settings, extras, folder)
-        sections["drift"][label] = drift
-        pictures.galleries[label] = made
+        drift, shown = _galleries(editor, setting.cases, settings, extras, folder, origin)
+        made.sections["drift"][label] = drift
+        made.pictures.galleries[label] = shown
     if extras.bias:
-        found = _audit(editor, scorer.clip, settings, extras, folder, note)
+        found = _audit(editor, scorer.clip, settings, extras, folder, origin, note)
         if found is not None:
-            sections["bias"][label], pictures.bias[label] = found
+            made.sections["bias"][label], made.pictures.bias[label] = found
 
 
 def _galleries(
@@ -252,6 +303,7 @@ def _galleries(
     settings: SamplingSettings,
     extras: Extras,
     folder: Path,
+    origin: Mapping[str, Any],
 ) -> tuple[galleries.Drift, list[Gallery]]:
     picture, text = extras.picture, (extras.instructions or ("",))[0]
     split, world = cases.settings.get("split", "heldout"), cases.settings.get("world", "small")
@@ -260,8 +312,7 @@ def _galleries(
         picture, text = first.original, text or first.instruction
     text = text or galleries.CONTEXTS[0]
     contexts = extras.instructions if len(extras.instructions) > 1 else galleries.CONTEXTS
-    what = {"settings": settings.model_dump(), "texts": [text, *contexts]}
-    what["picture"] = data_address(picture)
+    shown = {"texts": [text, *contexts], "picture": picture_digest(picture)}
     still: list[tuple[str, Callable[[], Gallery]]] = [
         ("contexts", lambda: galleries.contextual_edits(editor, picture, settings, contexts)),
         ("noise", lambda: galleries.latent_noise(editor, picture, text, settings)),
@@ -269,7 +320,11 @@ def _galleries(
     ]
     made = [
         Gallery.model_validate(
-            remember(folder / "galleries" / f"{name}.json", what, lambda f=make: f().model_dump())  # type: ignore[misc]
+            kept_result(
+                folder / "galleries",
+                {**origin, "gallery": name, **shown},
+                lambda f=make: f().model_dump(),  # type: ignore[misc]
+            )
         )
         for name, make in still
     ]
@@ -277,6 +332,7 @@ def _galleries(
         editor,
         settings,
         folder / "galleries",
+        origin,
         scenes=extras.drift_scenes,
         seed=settings.seed,
         split=split,
@@ -291,6 +347,7 @@ def _audit(
     settings: SamplingSettings,
     extras: Extras,
     folder: Path,
+    origin: Mapping[str, Any],
     note: Say,
 ) -> tuple[BiasAudit, list[Shot]] | None:
     photos = extras.bias_folder
@@ -305,9 +362,9 @@ def _audit(
             audit, shots = audit_drawn_people(editor, settings)
         return {"audit": audit.model_dump(), "shots": [shot.model_dump() for shot in shots]}
 
-    what = {"settings": settings.model_dump(), "folder": str(photos)}
     try:
-        kept = remember(folder / "bias.json", what, compute)
+        people = {"photographs": photographs_origin(photos), "drawn by": drawn_by()}
+        kept = kept_result(folder / "bias", {**origin, **people}, compute)
     except UserError as error:
         note(f"The bias audit was left out: {error}")
         return None
@@ -370,16 +427,3 @@ def _shown(case: Case, result: CaseResult, edited: Image.Image) -> ShownCase:
             result.scores, ("retrieval", "l2", "untouched_psnr", "clip_direction", "clip_image")
         ),
     )
-
-
-def _sampling(editor: Editor, settings: SamplingSettings) -> dict[str, Any]:
-    """How the model sampled, its own defaults filled in."""
-    own = vars(editor.model.defaults)
-    given = settings.model_dump(exclude={"batch_size"})
-    filled = {key: own.get(key) if value is None else value for key, value in given.items()}
-    return {
-        **filled,
-        "resolution": settings.resolution or editor.model.native_size,
-        "device": editor.model.device.type,
-        "dtype": str(editor.model.dtype).removeprefix("torch."),
-    }

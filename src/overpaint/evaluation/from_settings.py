@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from overpaint.artifact import Artifact
 from overpaint.engine import Engine
 from overpaint.evaluation.bias import photos_in
 from overpaint.evaluation.cases import CaseSet, read_cases, scene_cases
-from overpaint.evaluation.evaluate import Extras, Judges, Say, evaluate
+from overpaint.evaluation.evaluate import Extras, Say, evaluate
+from overpaint.evaluation.evaluate import artifact_of as report_artifact
+from overpaint.evaluation.origin import Judges, basis_of
 from overpaint.evaluation.report import Report
 from overpaint.evaluation.runs import SamplingSettings
 from overpaint.evaluation.settings import (
@@ -51,6 +54,18 @@ def evaluate_as_set(
         say=say,
         engine=engine,
     )
+
+
+def artifact_of(models: Sequence[str], settings: EvaluateSettings, out: Path) -> Artifact:
+    """The report that `evaluate_as_set` makes, of the judges that can be had.
+
+    Raises:
+        UserError: a model, the cases or a picture cannot be read.
+    """
+    judges, device, dtype = judges_of(settings).available(), settings.device, settings.dtype
+    basis = basis_of(find_cases(settings), judges, sampling_of(settings), device, dtype)
+    named = list(dict.fromkeys([*settings.against, *models]))
+    return report_artifact(named, out, basis, extras_of(settings))
 
 
 def check(settings: EvaluateSettings) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,14 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from overpaint.editing import Editor
 from overpaint.evaluation.accuracy import PSNR_CEILING
-from overpaint.evaluation.curve import remember
 from overpaint.evaluation.intervals import Estimate, estimate
+from overpaint.evaluation.kept import kept_result
 from overpaint.evaluation.pixelwise import Pixels
 from overpaint.evaluation.retrieval import psnr
 from overpaint.evaluation.runs import SamplingSettings
 from overpaint.pages.rendering import data_address
 from overpaint.progress import track
 from overpaint.scenes.catalogue import Thing, World, things
+from overpaint.scenes.dataset import drawn_by
 from overpaint.scenes.edits import sample_edit
 from overpaint.scenes.examples import Split, instruction
 from overpaint.scenes.layout import sample_scene
@@ -138,6 +140,7 @@ def sequential_edits(
     editor: Editor,
     settings: SamplingSettings,
     folder: Path,
+    origin: Mapping[str, Any],
     *,
     scenes: int = 24,
     seed: int = 0,
@@ -147,20 +150,21 @@ def sequential_edits(
     """Edits in turn, each of the last one's result, and what happens to pixels they never name.
 
     Scenes are drawn at the model's native size. After turn k, PSNR is taken between the first
-    picture and the result over the pixels that no right answer so far has changed.
+    picture and the result over the pixels that no right answer so far has changed. `origin` is what
+    the results are made from, but for the scenes; see `kept.kept_result`.
     """
     size = editor.model.native_size
     sequels = [sample_sequel(derive_seed(seed, "sequel", i), split, world, size)
                for i in range(scenes)]  # fmt: skip
     kept: list[list[float | None]] = [[] for _ in range(TURNS)]
     shown: list[Shot] = []
-    what = {"settings": settings.model_dump(), "seed": seed, "split": split, "world": world}
+    drawn = {"seed": seed, "split": split, "world": world, "size": size, "drawn by": drawn_by()}
     for index, sequel in enumerate(track(sequels, "edits in turn")):
 
         def compute(sequel: Sequel = sequel) -> dict[str, object]:
             return _edit_sequel(editor, sequel, settings)
 
-        result = remember(folder / f"sequel-{index:03d}.json", what, compute)
+        result = kept_result(folder, {**origin, "sequel": {**drawn, "index": index}}, compute)
         for turn, value in enumerate(result["untouched_psnr"]):
             kept[turn].append(value)
         if index < 2:

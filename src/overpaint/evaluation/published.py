@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from overpaint.digests import combined, digest
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import (
     WITHOUT_KIND,
@@ -25,11 +26,10 @@ from overpaint.evaluation.cases import (
     CaseSet,
     of_size,
     picture,
-    rows_fingerprint,
     text,
     undecoded,
 )
-from overpaint.files import content_hash, reason
+from overpaint.files import reason
 from overpaint.images import load_image
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _magicbrush_folder(root: Path) -> CaseSet:
 
     notes = () if captions else (_no_captions(root.name),)
     settings = {"data": "magicbrush", "folder": root.name, "count": len(turns)}
-    settings["fingerprint"] = content_hash(root / "edit_turns.json")[:12]
+    settings["sha256"] = digest(root)
     return CaseSet(f"{len(turns)} edits of MagicBrush", settings, len(turns), read, notes)
 
 
@@ -107,7 +107,7 @@ def _magicbrush_rows(folder: Path, paths: list[Path]) -> CaseSet:
         )
 
     settings = {"data": "magicbrush", "folder": folder.name, "count": len(rows)}
-    settings["fingerprint"] = rows_fingerprint(rows, "source_img")
+    settings["sha256"] = _digest_of(paths)
     notes = [_no_captions(folder.name)]
     if "mask_img" not in rows.column_names:
         notes.append(_MASKS_MISSING)
@@ -175,9 +175,13 @@ def _emu_edit_rows(folder: Path, paths: list[Path]) -> CaseSet:
         )
 
     settings = {"data": "emu-edit", "folder": folder.name, "count": len(rows)}
-    settings["fingerprint"] = rows_fingerprint(rows, "image")
+    settings["sha256"] = _digest_of(paths)
     notes = ("Emu Edit has no right answers, so L1 and L2 were left out.",)
     return CaseSet(f"{len(rows)} edits of Emu Edit", settings, len(rows), read, notes)
+
+
+def _digest_of(paths: list[Path]) -> str:
+    return combined({path.name: digest(path) for path in paths})
 
 
 def _chosen(paths: list[Path], splits: tuple[str, ...]) -> list[Path]:

@@ -58,7 +58,7 @@ class ModelReport(_Part):
 
     label: str = Field(description="its short name, unique in the report")
     name: str = Field(description="what was given on the command line")
-    sha256: str | None = Field(description="of its folder or file; null for a hub id")
+    sha256: str | None = Field(description="of its files; of the hub: id and commit")
     settings: dict[str, Any] = Field(description="how it sampled")
     scores: dict[str, dict[str, Estimate]] = Field(
         description="kind of edit, or overall → metric → mean and interval"
@@ -93,6 +93,9 @@ class Report(_Part):
     notes: list[str] = Field(description="what was left out of the whole evaluation, and why")
     command: str
     versions: dict[str, str]
+    origin: dict[str, Any] = Field(
+        default={}, description="all that the figures were made from: digests, format, device"
+    )
 
 
 def model_report(

@@ -1,9 +1,9 @@
 """One model over all cases: edited and scored once, in shards that survive a kill.
 
-    FOLDER/run.json             what was run: data, settings, the model's hash
+    FOLDER/origin.json          what was run: data, settings, digests of model and judges
     FOLDER/data/train-*.parquet one row a case: its scores and the edited picture
 
-The same command goes on where it stopped; another model or other settings are refused.
+The same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
+from overpaint.artifact import Artifact
 from overpaint.editing import Editor
 from overpaint.engine import Done, Engine, Job, Made, Row, Stage, quarantined, run
 from overpaint.errors import UserError
@@ -89,15 +90,13 @@ class CaseStage:
 def run_cases(
     open_stage: Callable[[], Stage],
     cases: CaseSet,
-    settings: SamplingSettings,
-    folder: Path,
-    record: Mapping[str, Any],
+    artifact: Artifact,
     engine: Engine | None = None,
 ) -> list[CaseResult]:
     """Edit and score what is missing; returns all results, in the order of the cases.
 
-    `open_stage` gives a `CaseStage` of these cases and settings. A case that cannot be read or
-    edited is left out, with its sentence.
+    `open_stage` gives a `CaseStage` of these cases, `artifact` says what their results are made from
+    and where they lie. A case that cannot be read or edited is left out, with its sentence.
 
     Raises:
         UserError: the folder holds the results of something else, or cannot be written.
@@ -105,7 +104,7 @@ def run_cases(
     """
     shards = _shards(cases.count)
     job = Job(
-        out=folder,
+        out=artifact.folder,
         title="evaluate",
         shards=[
             [{"index": index} for index in _indices(shard, shards, cases.count)]
@@ -113,11 +112,12 @@ def run_cases(
         ],
         open_stage=open_stage,
         features=_features(),
-        record={**record, "data": dict(cases.settings), "sampling": settings.model_dump()},
     )
-    aside = quarantined(run(job, engine))
+    with artifact.being_made():
+        aside = quarantined(run(job, engine))
+        artifact.finish(complete=not aside)
     failed = [_row(bad["row"]["index"], None, left_out=bad["reason"]) for bad in aside]
-    results = [*_read_results(folder, shards), *map(_result, failed)]
+    results = [*_read_results(artifact.folder, shards), *map(_result, failed)]
     return sorted(results, key=lambda result: result.index)
 
 

@@ -1,7 +1,7 @@
 """Fine-tuning a causal language model on triplets, with TRL and PEFT.
 
     OUT/                    the adapter or the model, its tokenizer, overpaint.json, README.md
-    OUT.training/run.json   what the run is made from
+    OUT.training/origin.json   what the run is made from
     OUT.training/log.jsonl  every logged metric, and loss.png, its curve
     OUT.training/checkpoint-*
 
@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,24 +23,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from overpaint.claims import claimed, refuse_taken
+from overpaint.artifact import Artifact, binding
+from overpaint.digests import text_digest
 from overpaint.errors import UserError
-from overpaint.files import dir_aside, write_atomic
+from overpaint.files import dir_aside, write_atomic, write_json
 from overpaint.formats import read_triplets
 from overpaint.instruct.cleaning import keep_triplets
 from overpaint.instruct.completions import NO_LABEL, Collate, LengthBuckets, encode
 from overpaint.instruct.curve import draw_curve
 from overpaint.instruct.models import (
-    NOTE,
     LanguageModel,
-    fingerprint,
     load_language_model,
     write_note,
+    writer_origin,
 )
 from overpaint.instruct.settings import FinetuneSettings, InstructSettings
 from overpaint.models import pick_device, quiet_libraries
 from overpaint.progress import Progress
-from overpaint.records import binding
 from overpaint.rows import WrittenTriplet
 from overpaint.seeds import derive_seed
 from overpaint.tally import Tally
@@ -76,16 +74,14 @@ def finetune(
         UserError: data or model cannot be read, `out` holds something else or the run of other
             settings, or the disk is full.
     """
-    out = Path(out)
-    work = out.with_name(f"{out.name}.training")
-    tally = Tally()
-    need_reflection = settings.finetune.need_reflection
-    rows = list(keep_triplets(read_triplets(data, tally), tally, need_reflection=need_reflection))
-    record = _record(rows, model, settings)
-    refuse_taken(out, work)
-    with claimed(work, record):
-        if (out / NOTE).is_file():
-            return dict(json.loads((work / "report.json").read_text(encoding="utf-8")))
+    out, tally = Path(out), Tally()
+    rows = usable_triplets(data, settings, tally)
+    artifact = artifact_of(rows, model, out, settings)
+    work = artifact.folder
+    with artifact.being_made():
+        made = artifact.made()
+        if made is not None and artifact.state() == "whole":
+            return dict(made["facts"]["report"])
         place = pick_device(device)
         language_model = load_language_model(model, place, torch.float32)
         train, test = (
@@ -99,9 +95,41 @@ def finetune(
         report |= _train(language_model, train, test, work, settings, str(place.type) == "cpu")
         report |= {"output": str(out), "work": str(work)}
         trained = report.pop("trained")
-        write_atomic(work / "report.json", json.dumps(report, indent=1).encode())
+        write_json(work / "report.json", report)
         _save(language_model, trained, str(model), out, settings, report)
+        artifact.finish(report=report)
     return report
+
+
+def usable_triplets(
+    data: str | Path, settings: InstructSettings, tally: Tally
+) -> list[WrittenTriplet]:
+    """The triplets of a source that can be trained on; `tally` counts what cannot.
+
+    Raises:
+        UserError: the source cannot be read.
+    """
+    need_reflection = settings.finetune.need_reflection
+    return list(keep_triplets(read_triplets(data, tally), tally, need_reflection=need_reflection))
+
+
+def artifact_of(
+    rows: Sequence[WrittenTriplet], model: str | Path, out: Path, settings: InstructSettings
+) -> Artifact:
+    """The writer that is made in `out` from these rows and a base.
+
+    Raises:
+        UserError: there is no such base, or it cannot be read.
+    """
+    origin = {
+        "triplets": text_digest(json.dumps(row.to_row(), sort_keys=True) for row in rows),
+        "base": writer_origin(model),
+        "format": settings.format,
+        "seed": settings.seed,
+        "settings": binding(settings.finetune),
+    }
+    work = out.with_name(f"{out.name}.training")
+    return Artifact(work, origin, out, last={"temperature": settings.generate.temperature})
 
 
 def split(
@@ -300,20 +328,6 @@ def _newest_whole(work: Path) -> str | None:
             shutil.rmtree(path)
     whole = [path for path in found if path.is_dir()]
     return str(whole[-1]) if whole else None
-
-
-def _record(
-    rows: Sequence[WrittenTriplet], model: str | Path, settings: InstructSettings
-) -> dict[str, Any]:
-    """What the run is made from."""
-    data = json.dumps([row.to_row() for row in rows], ensure_ascii=False)
-    return {
-        "data": sha256(data.encode()).hexdigest(),
-        "model": fingerprint(model),
-        "format": settings.format,
-        "seed": settings.seed,
-        **binding(settings.finetune),
-    }
 
 
 def _save(

@@ -2,7 +2,7 @@
 
     DIR/data/train-00000-of-000NN.parquet    the rows that are kept
     DIR/tallies/train-00000-of-000NN.json    what was rejected on the way to that shard, by reason
-    DIR/run.json                             what the folder was made from
+    DIR/origin.json                          what the folder was made from
     DIR/summary.json, triplets.html          written when all shards are there
 
 A shard holds the captions whose key falls to it, each with its `per_caption` edits. Everything
@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from overpaint.artifact import Artifact, binding
+from overpaint.digests import text_digest
 from overpaint.engine import Done, Engine, Job, Made, Row, quarantined, run
 from overpaint.errors import UserError
 from overpaint.files import write_json
@@ -37,7 +38,6 @@ from overpaint.instruct.report import summarise, write_page
 from overpaint.instruct.settings import GenerateSettings, InstructSettings
 from overpaint.instruct.words import near_key
 from overpaint.instruct.writing import Request, Writer, Writing
-from overpaint.records import binding
 from overpaint.rows import WrittenTriplet, written_features
 from overpaint.seeds import derive_seed
 from overpaint.shards import row_key, row_seed, shard_path, split, write_card
@@ -54,22 +54,20 @@ def generate(
     out: str | Path,
     open_writer: Callable[[], Writer],
     settings: InstructSettings,
-    identity: str,
+    writer: Mapping[str, Any],
     engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Turn every caption of a source into triplets under `out`; returns the summary.
 
-    `open_writer` is called in each worker, when there is something to write; `identity` tells its
-    model from another. The same call resumes: shards that are there are not written again.
+    `open_writer` is called in each worker, when there is something to write; `writer` (JSON values)
+    tells it from another: model, number format, device. The same call resumes: shards that are there are not written again.
 
     Raises:
         UserError: the captions cannot be read, `out` was made from other captions, settings or
             another model, the writer fails, or the disk is full.
     """
-    out, reading = Path(out), Tally()
-    kept = list(keep_captions(read_captions(captions, reading), reading))
-    if not kept:
-        raise UserError(f"none of the {reading.seen} captions in {captions} can be used.")
+    out = Path(out)
+    kept, reading = usable_captions(captions)
     rows = [{"original_prompt": caption} for caption in kept]
     job = Job(
         out=out,
@@ -77,11 +75,42 @@ def generate(
         shards=split(rows, _key, settings.generate.captions_per_shard),
         open_stage=partial(_open_stage, open_writer, settings),
         features=written_features(),
-        record=_record(kept, settings, identity),
     )
-    tallies = run(job, engine)
-    wanted = len(kept) * settings.generate.per_caption
-    return _finish(out, tallies, wanted, reading, settings, identity)
+    artifact = artifact_of(kept, out, settings, writer)
+    with artifact.being_made():
+        tallies = run(job, engine)
+        wanted = len(kept) * settings.generate.per_caption
+        summary = _summarise(out, tallies, wanted, reading, settings)
+        words = f"{summary['rows']} triplets of {summary['wanted']} wanted"
+        artifact.finish(complete=not quarantined(tallies), made=words)
+    return summary
+
+
+def usable_captions(source: str | Path) -> tuple[list[str], Tally]:
+    """The captions of a source that can be used, and what was rejected.
+
+    Raises:
+        UserError: the source cannot be read, or none of its captions can be used.
+    """
+    reading = Tally()
+    kept = list(keep_captions(read_captions(source, reading), reading))
+    if not kept:
+        raise UserError(f"none of the {reading.seen} captions in {source} can be used.")
+    return kept, reading
+
+
+def artifact_of(
+    captions: Sequence[str], out: Path, settings: InstructSettings, writer: Mapping[str, Any]
+) -> Artifact:
+    """The folder of triplets of these captions; `writer` is that of `generate`."""
+    origin = {
+        "captions": text_digest(sorted(captions)),
+        "writer": dict(writer),
+        "format": settings.format,
+        "seed": settings.seed,
+        "settings": binding(settings.generate),
+    }
+    return Artifact(out, origin, out / "data")
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
@@ -217,24 +246,12 @@ class _Judge:
         return None
 
 
-def _record(captions: Sequence[str], settings: InstructSettings, identity: str) -> dict[str, Any]:
-    """What the folder is made from."""
-    return {
-        "captions": sha256("\n".join(sorted(captions)).encode()).hexdigest(),
-        "model": identity,
-        "format": settings.format,
-        "seed": settings.seed,
-        **binding(settings.generate),
-    }
-
-
-def _finish(
+def _summarise(
     out: Path,
     tallies: Sequence[dict[str, Any]],
     wanted: int,
     reading: Tally,
     settings: InstructSettings,
-    identity: str,
 ) -> dict[str, Any]:
     """Put the summary together from what lies on the disk, and write it and its page."""
     import pyarrow.parquet as pq
@@ -255,7 +272,7 @@ def _finish(
         out,
         "Triplets",
         f"{len(rows)} triplets: caption, edit instruction, edited caption; with the kind of edit, "
-        f"the seed and the model that wrote them ({identity.split()[0]}).\n\n"
+        f"the seed and the model that wrote them ({summary['model']}).\n\n"
         "Written by `overpaint instruct generate`; see `summary.json` and `triplets.html`.",
     )
     return summary

@@ -9,15 +9,15 @@ import sys
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from functools import cache
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
-from overpaint.files import cannot_write, dir_aside, quick_hash, write_atomic
+from overpaint.files import cannot_write, dir_aside, write_atomic
 from overpaint.instruct.settings import LOCAL_TEMPERATURE, FormatName
+from overpaint.models.origin import model_origin
 
 if TYPE_CHECKING:
     import torch
@@ -124,10 +124,17 @@ def check_language_model(name: str | Path) -> None:
         check_language_model(_base_of(place))
 
 
-def fingerprint(name: str | Path) -> str:
-    """What tells one model from another without reading gigabytes (hex, 64 digits)."""
+def writer_origin(name: str | Path) -> str:
+    """What tells a language model from another: digests of an adapter and of all its bases.
+
+    Raises:
+        UserError: there is no such model, or it cannot be read.
+    """
     place = find_language_model(name)
-    return sha256(place.encode()).hexdigest() if isinstance(place, str) else quick_hash(place)
+    found = model_origin(place)
+    if isinstance(place, Path) and (place / _ADAPTER).is_file():
+        return f"{found} {writer_origin(_base_of(place))}"
+    return found
 
 
 def read_note(place: Path | str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from overpaint.errors import UserError
 from overpaint.files import write_atomic
@@ -87,8 +88,8 @@ def find_writer(
     model: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
-) -> tuple[Callable[[], Writer], str]:
-    """What opens the writer of edits, and what tells its model from another.
+) -> tuple[Callable[[], Writer], dict[str, Any]]:
+    """What opens the writer of edits, and what tells it from another (JSON values).
 
     `model` takes the place of the settings' one, as a fine-tuned one does.
 
@@ -101,11 +102,11 @@ def find_writer(
         from overpaint.instruct.endpoint import EndpointWriter
 
         writer = EndpointWriter(settings.endpoint, name, settings.generate)
-        return (lambda: writer), writer.identity()
+        return (lambda: writer), {"model": writer.identity()}
 
     import torch
 
-    from overpaint.instruct.models import fingerprint, load_language_model
+    from overpaint.instruct.models import load_language_model, writer_origin
     from overpaint.instruct.writing import LocalWriter
     from overpaint.models import pick_device, pick_dtype
 
@@ -117,7 +118,8 @@ def find_writer(
         loaded = load_language_model(name, place, number)
         return LocalWriter(loaded, settings.generate, settings.format)
 
-    return open_writer, f"{fingerprint(name)} {str(number).removeprefix('torch.')}"
+    dtype_name = str(number).removeprefix("torch.")
+    return open_writer, {"model": writer_origin(name), "dtype": dtype_name, "device": place.type}
 
 
 def _model_name(settings: InstructSettings) -> str:

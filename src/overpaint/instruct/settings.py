@@ -11,8 +11,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from overpaint.artifact import FREE
 from overpaint.instruct.kinds import KINDS
-from overpaint.records import FREE
 
 LOCAL_TEMPERATURE = 2.0
 

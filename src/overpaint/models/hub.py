@@ -120,3 +120,20 @@ def _in_words(repo_id: str) -> Iterator[None]:
             f"{repo_id} is not in this machine's cache and the Hugging Face hub cannot be reached "
             f"({type(error).__name__}): connect to the internet once, or give a folder or file."
         ) from None
+
+
+def resolved_revision(repo_id: str) -> str:
+    """The commit of a repository on the hub that is in this machine's cache, else the newest.
+
+    Raises:
+        UserError: as `download_pipeline`.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = repo_folder_name(repo_id=repo_id, repo_type="model")
+    kept = Path(constants.HF_HUB_CACHE, folder, "refs", "main")
+    if kept.is_file():
+        return kept.read_text().strip()
+    with _in_words(repo_id):
+        return str(HfApi().model_info(repo_id).sha)

@@ -6,7 +6,7 @@ out are left out here as well. Pictures are encoded once, into memory-mapped arr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from overpaint.scenes.examples import is_held_out, sample_caption
 from overpaint.scenes.layout import Scene
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
-from overpaint.training.cache import Fill, cached_arrays, hash_of, hash_weights
+from overpaint.training.cache import Fill, cached_arrays, hash_tokenizer, hash_weights
 from overpaint.training.encoding import encode_mode
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
@@ -215,8 +215,10 @@ def cached_latents(
         pictures = to_tensor([scenes.picture(n) for n in rows])
         return {"latents": encode_mode(vae, pictures.numpy()).cpu().numpy()}
 
-    name = f"captioned-latents-{hash_of(scenes.describe(), hash_weights(vae))}"
-    return cached_array(folder, name, "latents", shape, "float16", fill, is_main)
+    origin = {"scenes": scenes.describe(), "vae": hash_weights(vae)}
+    return cached_array(
+        folder, "captioned-latents", origin, "latents", shape, "float16", fill, is_main
+    )
 
 
 def cached_tokens(
@@ -230,14 +232,15 @@ def cached_tokens(
         captions = [scenes.scene(n)[1] if n < scenes.count else "" for n in rows]
         return {"tokens": np.array(tokenize(captions).input_ids, np.int32)}
 
-    name = f"captioned-tokens-{hash_of(scenes.describe(), tokenizer.get_vocab())}"
+    origin = {"scenes": scenes.describe(), "tokenizer": hash_tokenizer(tokenizer)}
     shape = (scenes.count + 1, length)
-    return cached_array(folder, name, "tokens", shape, "int32", fill, is_main)
+    return cached_array(folder, "captioned-tokens", origin, "tokens", shape, "int32", fill, is_main)
 
 
 def cached_array(
     folder: Path,
     name: str,
+    origin: Mapping[str, Any],
     key: str,
     shape: tuple[int, ...],
     dtype: str,
@@ -246,7 +249,7 @@ def cached_array(
 ) -> np.ndarray:
     """The array `key`, computed once into `folder`; see `training.cache.cached_arrays`."""
     arrays = cached_arrays(
-        folder, name, {key: shape}, dtype, fill, chunk=_AT_ONCE, title=key, is_main=is_main
+        folder, name, origin, {key: shape}, dtype, fill, chunk=_AT_ONCE, title=key, is_main=is_main
     )
     return arrays[key]
 

@@ -18,7 +18,7 @@ from overpaint.models import quiet_libraries
 from overpaint.nano.captioned import Captioned, CaptionedRecipe, cached_array, load_parts, take
 from overpaint.pairs.canny import canny
 from overpaint.seeds import derive_seed
-from overpaint.training.cache import hash_of, hash_weights
+from overpaint.training.cache import hash_weights
 from overpaint.training.loop import fit, make_accelerator
 from overpaint.training.step import Step
 
@@ -111,9 +111,10 @@ def cached_edges(
         pictures = np.stack([scenes.picture(n) for n in rows])
         return {"edges": canny(pictures, recipe.canny_low, recipe.canny_high)}
 
-    name = f"edges-{hash_of(scenes.describe(), recipe.canny_low, recipe.canny_high)}"
+    thresholds = [recipe.canny_low, recipe.canny_high]
+    origin = {"scenes": scenes.describe(), "canny": thresholds}
     shape = (scenes.count, scenes.size, scenes.size)
-    return cached_array(folder, name, "edges", shape, "uint8", fill, is_main)
+    return cached_array(folder, "edges", origin, "edges", shape, "uint8", fill, is_main)
 
 
 def hint_of(edges: Tensor) -> Tensor:

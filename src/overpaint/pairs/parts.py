@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
-from overpaint.files import quick_hash
-from overpaint.models.names import clip_folders, find_model, place_of
+from overpaint.models.names import find_model
+from overpaint.models.origin import clip_origin, model_origin
 from overpaint.pairs.settings import SD_CLIP, PairsSettings
 
 
@@ -33,20 +32,16 @@ def model_ids(settings: PairsSettings) -> str:
     return f"{settings.model}{beside}"
 
 
-def fingerprints(settings: PairsSettings) -> dict[str, str | None]:
-    """By part a hash of its files here, or its id on the hub.
+def origins(settings: PairsSettings) -> dict[str, str | None]:
+    """What tells each part's model from another: see `models.origin`.
 
     Raises:
         UserError: there is no such model, or a file of a part cannot be read.
     """
-    controlnet, hashed = controlnet_name(settings), cache(quick_hash)  # the two may be one folder
-
-    def fingerprint(name: str | Path) -> str:
-        place = place_of(name)
-        return hashed(place)[:16] if place.exists() else str(name)
-
+    find_model(settings.model)
+    controlnet = controlnet_name(settings)
     return {
-        "model": fingerprint(find_model(settings.model).where),
-        "controlnet": None if controlnet is None else fingerprint(controlnet),
-        "clip": fingerprint(clip_folders(clip_name(settings))[0]),
+        "model": model_origin(settings.model),
+        "controlnet": None if controlnet is None else model_origin(controlnet),
+        "clip": clip_origin(clip_name(settings)),
     }

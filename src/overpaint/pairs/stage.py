@@ -2,7 +2,7 @@
 
     DIR/data/train-00000-of-000NN.parquet    the pairs that are kept
     DIR/tallies/train-00000-of-000NN.json    what became of the rows of that shard
-    DIR/run.json                             what the folder was made from
+    DIR/origin.json                          what the folder was made from
     DIR/summary.json, pairs.html             written when all shards are there
 
 A row's key is a hash of its three texts; it decides the shard and, with the recipe's seed,
@@ -16,24 +16,28 @@ import json
 import time
 from collections.abc import Sequence
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from overpaint.artifact import Artifact, binding
+from overpaint.digests import text_digest
 from overpaint.engine import Engine, Job, Row, quarantined, run
+from overpaint.engine.running import unmade_shards
 from overpaint.files import write_json
 from overpaint.models.devices import pick_device, pick_dtype
 from overpaint.pairs.inputs import read_rows
 from overpaint.pairs.making import open_stage
-from overpaint.pairs.parts import clip_name, fingerprints
+from overpaint.pairs.parts import clip_name, origins
 from overpaint.pairs.report import write_page
 from overpaint.pairs.settings import PairsSettings
 from overpaint.pairs.summary import summarise
 from overpaint.pairs.tallies import add
-from overpaint.records import binding
 from overpaint.rows import pair_features
 from overpaint.seeds import derive_seed
-from overpaint.shards import missing_shards, split, write_card
+from overpaint.shards import split, write_card
+
+if TYPE_CHECKING:
+    import torch
 
 SHOWN_ROWS = 64  # rows whose pictures are kept for the page, whatever becomes of them
 
@@ -57,9 +61,7 @@ def make_pairs(
             from something else, another process writes there, or the disk is full.
     """
     out, place = Path(out), pick_device(device)
-    # Settled here, for all workers: a folder is of one number format.
-    dtype = str(pick_dtype(settings.dtype, place)).removeprefix("torch.")
-    settings = settings.model_copy(update={"dtype": dtype})
+    settings = settled(settings, place)
     rows, reading = read_rows(triplets)
     shards = split(rows, _key, settings.rows_per_shard)
     job = Job(
@@ -68,19 +70,46 @@ def make_pairs(
         shards=shards,
         open_stage=partial(open_stage, settings, place, _shown(rows)),
         features=pair_features(),
-        record=_record(rows, settings),
     )
-    missing = missing_shards(out, len(shards))
-    began = time.perf_counter()
-    tallies = run(job, engine)
-    seconds = time.perf_counter() - began
-    tally = add(tallies)
-    summary = summarise(tally, settings, reading, quarantined(tallies))
-    made = add(tallies[index] for index in missing)
-    summary["speed"] = _speed(sum(made.rows.values()), made.accepted, seconds) or _earlier(out)
-    _write(out, summary, settings)
-    write_page(out / "pairs.html", tally, summary, settings)
+    artifact = artifact_of(rows, out, settings, place)
+    with artifact.being_made():
+        missing = unmade_shards(out, len(shards))
+        began = time.perf_counter()
+        tallies = run(job, engine)
+        seconds = time.perf_counter() - began
+        tally, aside = add(tallies), quarantined(tallies)
+        summary = summarise(tally, settings, reading, aside)
+        made = add(tallies[index] for index in missing)
+        summary["speed"] = _speed(sum(made.rows.values()), made.accepted, seconds) or _earlier(out)
+        _write(out, summary, settings)
+        write_page(out / "pairs.html", tally, summary, settings)
+        words = f"{summary['accepted']} pairs of {summary['rows']} triplets"
+        artifact.finish(complete=not aside, made=words)
     return summary
+
+
+def settled(settings: PairsSettings, place: torch.device) -> PairsSettings:
+    """The settings with the number format chosen, for all workers: a folder is of one format."""
+    dtype = str(pick_dtype(settings.dtype, place)).removeprefix("torch.")
+    return settings.model_copy(update={"dtype": dtype})
+
+
+def artifact_of(
+    rows: Sequence[Row], out: Path, settings: PairsSettings, place: torch.device
+) -> Artifact:
+    """The folder of pairs of these rows, by `settled` settings, drawn on `place`.
+
+    Raises:
+        UserError: a model is missing or cannot be read.
+    """
+    parts = {"model", "controlnet", "clip"}
+    origin = {
+        "triplets": text_digest(sorted(json.dumps(row, sort_keys=True) for row in rows)),
+        "parts": origins(settings),
+        "settings": {name: v for name, v in binding(settings).items() if name not in parts},
+        "device": place.type,
+    }
+    return Artifact(out, origin, out / "data")
 
 
 def _key(row: Row) -> str:
@@ -91,18 +120,6 @@ def _shown(rows: Sequence[Row]) -> frozenset[str]:
     """A sample of the rows, by their keys alone."""
     drawn = sorted(map(_key, rows), key=lambda key: derive_seed(0, "shown", key))
     return frozenset(drawn[:SHOWN_ROWS])
-
-
-def _record(rows: Sequence[Row], settings: PairsSettings) -> dict[str, Any]:
-    """What the folder is made from."""
-    keys = "\n".join(sorted(map(_key, rows)))
-    names = {"model", "controlnet", "clip"}
-    values = {name: value for name, value in binding(settings).items() if name not in names}
-    return {
-        "triplets": sha256(keys.encode()).hexdigest(),
-        "models": fingerprints(settings),
-        **values,
-    }
 
 
 def _speed(rows: int, accepted: int, seconds: float) -> dict[str, float] | None:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Literal
 
-from overpaint.claims import refuse_file, sole_owner
+import yaml
+
+from overpaint.artifact import held, refuse_file
 from overpaint.errors import UserError
-from overpaint.files import content_hash
-from overpaint.recipe import STAGES, Recipe
-from overpaint.runs.lock import Lock
-from overpaint.runs.plan import Step, look, made_from, need_input, table
+from overpaint.files import write_atomic
+from overpaint.recipe import STAGES, Recipe, lock
 from overpaint.runs.stages import Say, Stage, stages_of
+from overpaint.sealed import plain
+
+LOCK = "recipe.lock.yaml"
+State = Literal["done", "half done", "changed", "to do"]
+
+_SHOWN = 3  # changes
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,15 @@ class Outcome:
     seconds: dict[str, float]
     report: Path | None
     """the page, where there is one"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the plan; `words` say what was made, what is there, or what differs."""
+
+    stage: Stage
+    state: State
+    words: str
 
 
 def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say: Say) -> Outcome:
@@ -42,26 +58,88 @@ def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say
     _refuse_processes()
     refuse_file(folder)
     stages = _wanted(stages_of(recipe, folder), recipe, only)
-    lock = Lock.read(folder)
-    steps = [look(stage, before, lock) for stage, before in stages]
+    steps = plan(stages)
     say(f"{recipe.name}, in {folder}:")
     say(table(steps))
     _check(recipe, [step.stage for step in steps if step.state != "done"])
     made: dict[str, str] = {}
     seconds: dict[str, float] = {}
-    with sole_owner(folder):
-        lock = Lock.read(folder)
-        for stage, before in stages:
-            step = look(stage, before, lock)  # what came before may have changed its input
-            if step.state == "done":
+    with held(folder):
+        for stage in stages:
+            if _look(stage).state == "done":  # what came before may have changed its input
                 continue
             say(f"{stage.name}: {stage.plan()}")
             began = time.perf_counter()
-            made[stage.name] = _make(step, before, lock, recipe, command, say)
+            stage.make(command, say)
+            _free_memory()
+            _write_lock(folder, recipe)
+            made[stage.name] = _words(stage.artifact().made())
             seconds[stage.name] = round(time.perf_counter() - began, 1)
             say(f"{stage.name}: {made[stage.name]} ({seconds[stage.name]:g} s)")
     page = folder / "report" / "report.html"
     return Outcome(folder, made, seconds, page if page.is_file() else None)
+
+
+def plan(stages: Sequence[Stage]) -> list[Step]:
+    """What there is to do, stage by stage. Behind one that is not done, the input is not known yet."""
+    steps: list[Step] = []
+    for stage in stages:
+        known = not steps or steps[-1].state == "done"
+        steps.append(_look(stage) if known else _unknown(stage))
+    return steps
+
+
+def table(steps: Sequence[Step]) -> str:
+    """The plan for a terminal: stage, state, words."""
+    rows = [("stage", "state", ""), *((s.stage.name, s.state, s.words) for s in steps)]
+    return "\n".join(f"{name:<10}{state:<11}{words}".rstrip() for name, state, words in rows)
+
+
+def _look(stage: Stage) -> Step:
+    """How far a stage is, from what it reads now.
+
+    `changed`: it was made, or begun, from something else; it refuses that in a sentence.
+    """
+    if stage.how_far() is None:
+        return Step(stage, "to do", stage.plan())
+    try:
+        artifact = stage.artifact()
+    except UserError:
+        return _unknown(stage)  # `check` or the stage itself says what is wrong
+    state = artifact.state()
+    if state == "other":
+        return Step(stage, "changed", "; ".join(artifact.differences()[:_SHOWN]))
+    if state == "whole" and all(path.is_file() for path in stage.pages):
+        return Step(stage, "done", _words(artifact.made()))
+    return _unknown(stage)
+
+
+def _unknown(stage: Stage) -> Step:
+    """A stage of which it is not known, or does not matter, what it was made from."""
+    how_far = stage.how_far()
+    if how_far is None:
+        return Step(stage, "to do", stage.plan())
+    return Step(stage, "half done", f"{how_far}; {stage.plan()}")
+
+
+def _words(made: Mapping[str, Any] | None) -> str:
+    return "" if made is None else str(made["facts"].get("made", ""))
+
+
+def _write_lock(folder: Path, recipe: Recipe) -> None:
+    """Write `recipe.lock.yaml`: the recipe as resolved, versions, and every stage's origin."""
+    stages: dict[str, Any] = {}
+    for name, stage in stages_of(recipe, folder).items():
+        step = _look(stage)
+        if step.state != "done":
+            break
+        artifact = stage.artifact()
+        found = dict(artifact.made() or {})
+        stages[name] = {"origin": dict(artifact.origin), "made": step.words}
+        stages[name]["sha256"] = found["digest"]
+    values = plain({**lock(recipe), "stages": stages})
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    write_atomic(folder / LOCK, text.encode())
 
 
 def _check(recipe: Recipe, stages: Sequence[Stage]) -> None:
@@ -73,10 +151,8 @@ def _check(recipe: Recipe, stages: Sequence[Stage]) -> None:
         _free_memory()  # some load their models to look at them
 
 
-def _wanted(
-    stages: dict[str, Stage], recipe: Recipe, only: str | None
-) -> list[tuple[Stage, Stage | None]]:
-    """The stages to look at, each with the one before it."""
+def _wanted(stages: dict[str, Stage], recipe: Recipe, only: str | None) -> list[Stage]:
+    """The stages to look at."""
     names = STAGES if only is None else (only,)
     for name in names:
         if name not in stages:
@@ -84,26 +160,39 @@ def _wanted(
                 f"the recipe {recipe.name!r} has no block `{name}:`: write one (`{name}: {{}}` takes "
                 "the defaults), or take a stage that it has with --only."
             )
-    ordered = list(stages.values())
-    before = dict(zip(stages, [None, *ordered[:-1]], strict=True))
     if only is not None:
-        need_input(before[only], stages[only])
-    return [(stages[name], before[name]) for name in names]
+        ordered = list(stages)
+        at = ordered.index(only)
+        _need_input(stages[ordered[at - 1]] if at else None, stages[only])
+    return [stages[name] for name in names]
 
 
-def _make(
-    step: Step, before: Stage | None, lock: Lock, recipe: Recipe, command: str, say: Say
-) -> str:
-    """One stage, from its entry in the lock to the hash of what it made."""
-    stage = step.stage
-    if step.state == "to do":
-        lock.begin(stage.name, made_from(stage, before, lock))
-        lock.write(recipe)
-    words = stage.make(command, say)
-    _free_memory()
-    lock.finish(stage.name, made_from(stage, before, lock), words, content_hash(stage.result))
-    lock.write(recipe)
-    return words
+def _need_input(before: Stage | None, wanted: Stage) -> None:
+    """Make sure that one stage alone has what it reads.
+
+    Raises:
+        UserError: the stage before it is not finished, or the recipe has none and what it would
+            have made is not there.
+    """
+    if before is not None and not _is_made(before):
+        raise UserError(
+            f"{wanted.name} reads {before.out}, which is not finished: run the recipe without "
+            f"--only, or with --only {before.name} first."
+        )
+    if wanted.source is not None and not wanted.source.is_dir():
+        raise UserError(
+            f"{wanted.name} reads {wanted.source}, which is not there: bring it there, or give the "
+            "recipe the block that makes it."
+        )
+
+
+def _is_made(stage: Stage) -> bool:
+    """Whether a stage came to its end, be it with some rows set aside."""
+    try:
+        artifact = stage.artifact()
+        return artifact.made() is not None and artifact.state() in ("whole", "partial")
+    except UserError:
+        return False
 
 
 def _refuse_processes() -> None:

@@ -9,12 +9,11 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
+from overpaint.artifact import Artifact
 from overpaint.engine import Engine
 from overpaint.errors import UserError
 from overpaint.evaluation.settings import SCENES, EvaluateSettings
-from overpaint.files import quick_hash
 from overpaint.instruct.settings import InstructSettings
-from overpaint.models.names import place_of
 from overpaint.pairs.settings import PairsSettings
 from overpaint.recipe import STAGES, Recipe
 from overpaint.shards import count_shards
@@ -43,14 +42,18 @@ class Stage(Protocol):
         """What it reads of the run's folder; None: nothing."""
 
     @property
-    def result(self) -> Path:
-        """What the next stage reads of it, and whose hash the lock keeps."""
+    def pages(self) -> tuple[Path, ...]:
+        """What it writes for people; made again where it is not there."""
 
     def plan(self) -> str:
         """What it will do, in a few words."""
 
-    def made_from(self) -> dict[str, Any]:
-        """Its settings, and hashes of what it reads from outside of the run (JSON values)."""
+    def artifact(self) -> Artifact:
+        """What it makes, or what it makes first and has not made yet.
+
+        Raises:
+            UserError: something that it reads is not there, or cannot be read.
+        """
 
     def check(self) -> None:
         """Make sure, in seconds, that it can start.
@@ -59,14 +62,11 @@ class Stage(Protocol):
             UserError: a model, a file or a package is missing, or this machine cannot do it.
         """
 
-    def is_whole(self) -> bool:
-        """Whether all of its output is there."""
-
     def how_far(self) -> str | None:
         """How much of it is there; None before it began."""
 
-    def make(self, command: str, say: Say) -> str:
-        """Do what is missing; returns what was made, in a few words.
+    def make(self, command: str, say: Say) -> None:
+        """Do what is missing.
 
         Raises:
             UserError: as the stage.
@@ -99,11 +99,6 @@ class Instruct:
         return self.folder / "triplets"
 
     @property
-    def result(self) -> Path:
-        """Its shards."""
-        return self.out / "data"
-
-    @property
     def source(self) -> None:
         """Captions come from elsewhere."""
 
@@ -112,6 +107,11 @@ class Instruct:
         """Where a fine-tuned writer goes."""
         return self.folder / "writer"
 
+    @property
+    def pages(self) -> tuple[Path, ...]:
+        """See `Stage`."""
+        return (self.out / "summary.json", self.out / "triplets.html")
+
     def plan(self) -> str:
         """Captions, number of edits and writer."""
         values = self.settings
@@ -119,27 +119,29 @@ class Instruct:
         tuned = f"{values.model}, fine-tuned on {values.data}" if values.data else values.model
         return f"captions of {captions}, {values.generate.per_caption} edit(s) each, by {tuned}"
 
-    def made_from(self) -> dict[str, Any]:
-        """Fine-tuning counts where there is any."""
-        from overpaint.instruct.models import place_of as writer_at
+    def artifact(self) -> Artifact:
+        """The triplets; before them the writer, where the recipe fine-tunes one."""
+        from overpaint.instruct.generation import artifact_of, usable_captions
+        from overpaint.instruct.opening import find_captions, find_writer
 
-        values = self.settings
-        unread = {"finetune"} if values.data is None else set()
-        return {
-            **values.model_dump(mode="json", exclude=unread),
-            **_hashes(Path, captions=values.captions, data=values.data),
-            **_hashes(writer_at, model=values.model),
-        }
+        values, model = self.settings, self.settings.model
+        if values.data is not None and model is not None:
+            from overpaint.instruct import finetuning
+            from overpaint.tally import Tally
+
+            rows = finetuning.usable_triplets(values.data, values, Tally())
+            writer = finetuning.artifact_of(rows, model, self.writer, values)
+            if writer.state() != "whole":
+                return writer
+            model = str(self.writer)
+        captions, _ = usable_captions(find_captions(values, self.out))
+        return artifact_of(captions, self.out, values, find_writer(values, model)[1])
 
     def check(self) -> None:
         """See `Stage`."""
         from overpaint.instruct.opening import check
 
         check(self.settings)
-
-    def is_whole(self) -> bool:
-        """See `Stage`."""
-        return _has_all_shards(self.out) and (self.out / "summary.json").is_file()
 
     def how_far(self) -> str | None:
         """Shards, or the fine-tuning before them."""
@@ -148,7 +150,7 @@ class Instruct:
             return "the writer is fine-tuned" if self.writer.exists() else "fine-tuning began"
         return shards
 
-    def make(self, command: str, say: Say) -> str:
+    def make(self, command: str, say: Say) -> None:
         """See `Stage`."""
         from overpaint.instruct.generation import generate
         from overpaint.instruct.opening import find_captions, find_writer
@@ -159,10 +161,9 @@ class Instruct:
 
             finetune(values.data, model, self.writer, values)
             model = str(self.writer)
-        open_writer, identity = find_writer(values, model)
+        open_writer, writer = find_writer(values, model)
         captions = find_captions(values, self.out)
-        summary = generate(captions, self.out, open_writer, values, identity, self.engine)
-        return f"{summary['rows']} triplets of {summary['wanted']} wanted"
+        generate(captions, self.out, open_writer, values, writer, self.engine)
 
 
 @dataclass(frozen=True)
@@ -185,9 +186,9 @@ class Pairs:
         return self.folder / "triplets"
 
     @property
-    def result(self) -> Path:
-        """Its shards."""
-        return self.out / "data"
+    def pages(self) -> tuple[Path, ...]:
+        """See `Stage`."""
+        return (self.out / "summary.json", self.out / "pairs.html")
 
     def plan(self) -> str:
         """Method, candidates, model."""
@@ -198,12 +199,15 @@ class Pairs:
             f"{values.num_inference_steps} steps, by {values.model}"
         )
 
-    def made_from(self) -> dict[str, Any]:
+    def artifact(self) -> Artifact:
         """See `Stage`."""
-        from overpaint.pairs.parts import fingerprints
+        from overpaint.models import pick_device
+        from overpaint.pairs.inputs import read_rows
+        from overpaint.pairs.stage import artifact_of, settled
 
-        values = self.settings
-        return {**values.model_dump(mode="json"), "models": fingerprints(values)}
+        place = pick_device(None)
+        rows, _ = read_rows(self.source)
+        return artifact_of(rows, self.out, settled(self.settings, place), place)
 
     def check(self) -> None:
         """See `Stage`."""
@@ -212,20 +216,15 @@ class Pairs:
 
         open_stage(self.settings, pick_device(None), shown=())  # whatever is wrong shows there
 
-    def is_whole(self) -> bool:
-        """See `Stage`."""
-        return _has_all_shards(self.out) and (self.out / "summary.json").is_file()
-
     def how_far(self) -> str | None:
         """See `Stage`."""
         return _shards(self.out)
 
-    def make(self, command: str, say: Say) -> str:
+    def make(self, command: str, say: Say) -> None:
         """See `Stage`."""
         from overpaint.pairs.stage import make_pairs
 
-        summary = make_pairs(self.source, self.out, self.settings, self.engine)
-        return f"{summary['accepted']} pairs of {summary['rows']} triplets"
+        make_pairs(self.source, self.out, self.settings, self.engine)
 
 
 @dataclass(frozen=True)
@@ -248,9 +247,9 @@ class Train:
         return self.folder / "pairs"
 
     @property
-    def result(self) -> Path:
-        """All of it."""
-        return self.out
+    def pages(self) -> tuple[Path, ...]:
+        """See `Stage`."""
+        return ()
 
     def plan(self) -> str:
         """Steps, batch, size, base."""
@@ -261,12 +260,14 @@ class Train:
             f"from {values.model}"
         )
 
-    def made_from(self) -> dict[str, Any]:
+    def artifact(self) -> Artifact:
         """See `Stage`."""
-        return {
-            **self.settings.model_dump(mode="json"),
-            **_hashes(place_of, model=self.settings.model),
-        }
+        from overpaint.training.editor import artifact_of
+        from overpaint.training.loop import make_accelerator
+
+        values = self.settings
+        state = make_accelerator(values)
+        return artifact_of(self.source, str(values.model), self.out, values, state)
 
     def check(self) -> None:
         """See `Stage`."""
@@ -280,10 +281,6 @@ class Train:
         load_base(self.settings.model, self.settings, torch.device("cpu"))
         make_accelerator(self.settings)
 
-    def is_whole(self) -> bool:
-        """See `Stage`."""
-        return (self.out / "model_index.json").is_file()
-
     def how_far(self) -> str | None:
         """The newest checkpoint's step."""
         work = self.out.with_name(f"{self.out.name}.training")
@@ -291,15 +288,11 @@ class Train:
         done = max((int(step) for step in steps if step.isdigit()), default=0)
         return f"step {done} of {self.settings.steps}" if work.exists() else None
 
-    def make(self, command: str, say: Say) -> str:
+    def make(self, command: str, say: Say) -> None:
         """See `Stage`."""
-        from overpaint.training.editor import train_editor, work_folder
-        from overpaint.training.log import read_log
+        from overpaint.training.editor import train_editor
 
         train_editor(self.source, str(self.settings.model), self.out, self.settings)
-        log = read_log(work_folder(self.out) / "log.jsonl")
-        losses = [line["loss"] for line in log if "loss" in line]
-        return f"{self.settings.steps} steps, loss {losses[-1]:.4f}"
 
 
 @dataclass(frozen=True)
@@ -322,14 +315,9 @@ class Evaluate:
         return self.folder / "model"
 
     @property
-    def result(self) -> Path:
-        """Its numbers."""
-        return self.out / "report.json"
-
-    @property
-    def page(self) -> Path:
-        """What a person reads."""
-        return self.out / "report.html"
+    def pages(self) -> tuple[Path, ...]:
+        """See `Stage`."""
+        return (self.out / "report.html",)
 
     def plan(self) -> str:
         """Cases and sections."""
@@ -339,12 +327,11 @@ class Evaluate:
         sections = [name for name in ("curve", "galleries", "bias") if getattr(values, name)]
         return f"{cases}{against}" + "".join(f", {name}" for name in sections)
 
-    def made_from(self) -> dict[str, Any]:
-        """See `Stage`."""
-        values = self.settings
-        against = {f"against {name}": name for name in values.against}
-        found = _hashes(place_of, clip=values.clip, **against)
-        return {**values.model_dump(mode="json"), **found}
+    def artifact(self) -> Artifact:
+        """See `Stage`; the page belongs to it."""
+        from overpaint.evaluation.from_settings import artifact_of
+
+        return artifact_of([str(self.source)], self.settings, self.out)
 
     def check(self) -> None:
         """See `Stage`."""
@@ -352,23 +339,18 @@ class Evaluate:
 
         check(self.settings)
 
-    def is_whole(self) -> bool:
-        """See `Stage`."""
-        return self.result.is_file() and self.page.is_file()
-
     def how_far(self) -> str | None:
         """The shards of all models."""
-        counts = [count_shards(path) for path in self.out.glob("work/*/cases")]
+        counts = [count_shards(path) for path in self.out.glob("work/*/cases/*")]
         if not counts:
             return "begun" if self.out.exists() else None
         return f"{sum(n for n, _ in counts)} of {sum(of for _, of in counts)} shards"
 
-    def make(self, command: str, say: Say) -> str:
+    def make(self, command: str, say: Say) -> None:
         """See `Stage`."""
         from overpaint.evaluation.from_settings import evaluate_as_set
-        from overpaint.evaluation.page import summary
 
-        report = evaluate_as_set(
+        evaluate_as_set(
             [str(self.source)],
             self.settings,
             self.out,
@@ -376,18 +358,6 @@ class Evaluate:
             say=lambda sentence: say(f"note: {sentence}"),
             engine=self.engine,
         )
-        return " ".join(summary(report))
-
-
-def _hashes(place: Callable[[str], Path], **sources: str | None) -> dict[str, str]:
-    """The hash of every source that is a file or folder here, by its name; `place` says where."""
-    paths = {name: place(source).expanduser() for name, source in sources.items() if source}
-    return {f"sha256 of {n}": quick_hash(path) for n, path in paths.items() if path.exists()}
-
-
-def _has_all_shards(folder: Path) -> bool:
-    done, of = count_shards(folder)
-    return 0 < done == of
 
 
 def _shards(folder: Path) -> str | None:

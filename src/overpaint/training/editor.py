@@ -9,24 +9,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from overpaint.claims import refuse_taken
+from overpaint.artifact import Artifact, last_step
 from overpaint.diffusion.conditioning_dropout import choose, drop_image, drop_text
 from overpaint.diffusion.noising import add_noise, target
-from overpaint.files import content_hash
+from overpaint.digests import digest
 from overpaint.models import EditDefaults, EditingModel, quiet_libraries, save_pipeline
+from overpaint.models.origin import model_origin
 from overpaint.seeds import derive_seed
 from overpaint.shards import read_pairs
 from overpaint.training.augmentation import DRAWS
 from overpaint.training.base import load_base
-from overpaint.training.cache import hash_weights
 from overpaint.training.encoding import sample_target
 from overpaint.training.latents import Batches, EncodedBatches, precompute
-from overpaint.training.loop import fit, make_accelerator
+from overpaint.training.log import read_log
+from overpaint.training.loop import being_made, make_accelerator, settings_origin, train_loop
 from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
 from overpaint.training.validation import ValidationSheets
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from datasets import Dataset
 
 
@@ -48,11 +50,46 @@ def train_editor(
         UserError: data, base and settings do not fit together or cannot be read, `out` holds
             something else, the loss became nan, or the disk is full.
     """
-    out, work = Path(out), work_folder(out)
-    refuse_taken(out, work)
-    state = make_accelerator(settings)
-    data = read_pairs(pairs)
-    data_hash = content_hash(Path(pairs, "data"))
+    out, state = Path(out), make_accelerator(settings)
+    artifact = artifact_of(pairs, model, out, settings, state)
+    with being_made(artifact, state):
+        if artifact.state() != "whole":
+            _train(pairs, model, artifact, out, settings, state, cache)
+        state.wait_for_everyone()
+    return out
+
+
+def artifact_of(
+    pairs: str | Path,
+    model: str | Path,
+    out: Path,
+    settings: TrainSettings,
+    accelerator: Accelerator,
+) -> Artifact:
+    """The editor that is made in `out` from these pairs and this base.
+
+    Raises:
+        UserError: one of them is not there, or cannot be read.
+    """
+    origin = {
+        "pairs": digest(Path(pairs, "data")),
+        "base": model_origin(model),
+        **settings_origin(settings, accelerator),
+    }
+    return Artifact(work_folder(out), origin, out, last_step(settings))
+
+
+def _train(
+    pairs: str | Path,
+    model: str | Path,
+    artifact: Artifact,
+    out: Path,
+    settings: TrainSettings,
+    state: Accelerator,
+    cache: str | Path | None,
+) -> None:
+    work = artifact.folder
+    data, data_hash = read_pairs(pairs), artifact.origin["pairs"]
     base = load_base(model, settings, state.device)
     if settings.precompute:
         folder = Path(cache) if cache else work / "cache"
@@ -64,19 +101,17 @@ def train_editor(
     loss = EditingLoss(batches, train_rows, base, settings)
     if settings.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
-    describe = {
-        "pairs": data_hash,
-        **{f"the base's {name}": hash_weights(getattr(base, name)) for name in _NETWORKS},
-    }
     validate = _sheets(data, held_out, base, settings, work) if held_out else None
-    fit(base.unet, loss, settings, work, validate=validate, describe=describe)
+    train_loop(state, base.unet, loss, settings, work, validate=validate)
     if state.is_main_process:
         _save(base, settings, out)
-    state.wait_for_everyone()
-    return out
+        artifact.finish(made=_summary(work, settings))
 
 
-_NETWORKS = ("unet", "vae", "text_encoder")
+def _summary(work: Path, settings: TrainSettings) -> str:
+    """What was made, in a few words."""
+    losses = [line["loss"] for line in read_log(work / "log.jsonl") if "loss" in line]
+    return f"{settings.steps} steps, loss {losses[-1]:.4f}"
 
 
 def work_folder(out: str | Path) -> Path:

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from overpaint.digests import text_digest
 from overpaint.images import load_image
 from overpaint.training.augmentation import View, draw_view, see
-from overpaint.training.cache import cached_arrays, hash_of, hash_weights
+from overpaint.training.cache import cached_arrays, hash_tokenizer, hash_weights
 from overpaint.training.encoding import encode_mode, encode_moments, encode_texts
 from overpaint.training.settings import TrainSettings
 
@@ -174,12 +175,18 @@ def _cache_latents(
     side = settings.resolution // base.vae_factor
     shape = (len(pairs), len(views), base.latent_channels, side, side)
     shapes = {"source": shape, "moments": (*shape[:2], 2 * shape[2], side, side)}
-    what = [data_hash, len(pairs), hash_weights(base.vae), str(base.vae.dtype), shapes]
-    name = f"latents-{hash_of(*what, settings.resolution, settings.cache_dtype)}"
+    origin = {
+        "pairs": data_hash,
+        "vae": hash_weights(base.vae),
+        "resolution": settings.resolution,
+        "computed in": str(base.vae.dtype),
+        "device": base.vae.device.type,
+    }
     chunk = max(1, settings.encode_batch_size // len(views))
     return cached_arrays(
         folder,
-        name,
+        "latents",
+        origin,
         shapes,
         settings.cache_dtype,
         fill,
@@ -204,11 +211,17 @@ def _cache_texts(
 
     length, width = base.tokenizer.model_max_length, base.text_encoder.config.hidden_size
     shapes = {"text": (len(texts), length, width)}
-    vocabulary = hash_of(base.tokenizer.get_vocab())
-    what = [texts, hash_weights(base.text_encoder), vocabulary, shapes, settings.cache_dtype]
+    origin = {
+        "texts": text_digest(texts),
+        "text encoder": hash_weights(base.text_encoder),
+        "tokenizer": hash_tokenizer(base.tokenizer),
+        "computed in": str(base.text_encoder.dtype),
+        "device": base.text_encoder.device.type,
+    }
     arrays = cached_arrays(
         folder,
-        f"texts-{hash_of(*what)}",
+        "texts",
+        origin,
         shapes,
         settings.cache_dtype,
         fill,

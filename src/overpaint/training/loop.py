@@ -2,7 +2,7 @@
 
     model = fit(model, loss, LoopSettings(steps=300, batch_size=32, learning_rate=5e-5), out)
 
-`out/` then holds `run.json` (the configuration), `log.jsonl` (every metric) and
+`out/` then holds `origin.json` (what it was made from), `log.jsonl` (every metric) and
 `checkpoints/`. The same call resumes a run that was killed, wherever that was, and ends in the
 same weights (on the CPU to the byte): no state of a random generator or of a data loader
 exists, see `training.step`. Scales out with `accelerate launch` or `torchrun`.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from overpaint.claims import sole_owner
+from overpaint.artifact import Artifact, binding
 from overpaint.diffusion.schedules import lr_multiplier
 from overpaint.errors import UserError
 from overpaint.progress import Progress
@@ -38,7 +38,6 @@ from overpaint.training.checkpoints import (
 from overpaint.training.ema import Ema
 from overpaint.training.log import Log
 from overpaint.training.meter import Meter
-from overpaint.training.run_record import check_configuration
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 
@@ -68,11 +67,40 @@ def fit(
             used by another process, or cannot be written; the loss became nan or infinite; fp16 without a GPU.
     """
     accelerator = make_accelerator(settings)
-    with sole_owner(out) if accelerator.is_main_process else contextlib.nullcontext():
-        shapes = {key: list(tensor.shape) for key, tensor in named_weights(model).items()}
-        check_configuration(accelerator, settings, shapes, out, describe or {})
-        run = _Run.build(accelerator, model, settings, out)
-        run.train(loss, validate, name)
+    shapes = {key: list(tensor.shape) for key, tensor in named_weights(model).items()}
+    origin = {"weights": shapes, **(describe or {}), **settings_origin(settings, accelerator)}
+    with being_made(Artifact(out, origin), accelerator):
+        return train_loop(accelerator, model, loss, settings, out, validate=validate, name=name)
+
+
+def settings_origin(settings: LoopSettings, accelerator: Accelerator) -> dict[str, Any]:
+    """What a run's settings add to its origin; the precision is the one that is really used."""
+    own = binding(settings)
+    own["mixed_precision"] = accelerator.mixed_precision
+    return {"settings": own, "device": accelerator.device.type}
+
+
+@contextlib.contextmanager
+def being_made(artifact: Artifact, accelerator: Accelerator) -> Iterator[None]:
+    """`Artifact.being_made` in the main process, which the others of the same command follow."""
+    with artifact.being_made() if accelerator.is_main_process else contextlib.nullcontext():
+        accelerator.wait_for_everyone()
+        yield
+
+
+def train_loop(
+    accelerator: Accelerator,
+    model: nn.Module,
+    loss: Loss,
+    settings: LoopSettings,
+    work: Path,
+    *,
+    validate: Validate | None,
+    name: str = "train",
+) -> nn.Module:
+    """`fit`, in a folder that the caller has for itself."""
+    run = _Run.build(accelerator, model, settings, work)
+    run.train(loss, validate, name)
     if run.ema is not None:
         run.ema.exchange()
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # its own forward again

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from overpaint.records import FREE
+from overpaint.artifact import FREE, LAST
 
 LrSchedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
@@ -106,16 +106,16 @@ class TrainSettings(LoopSettings, frozen=True):
         default=4, ge=0, description="kept out of training, at most a tenth"
     )
     num_inference_steps: int = Field(
-        default=50, ge=1, json_schema_extra=FREE, description="of the validation sheets,"
+        default=50, ge=1, json_schema_extra=LAST, description="of the validation sheets,"
     )
     guidance_scale: float = Field(
-        default=3.0, json_schema_extra=FREE, description="and the defaults that the model"
+        default=3.0, json_schema_extra=LAST, description="and the defaults that the model"
     )
     image_guidance_scale: float = Field(
-        default=2.0, json_schema_extra=FREE, description="is stored with"
+        default=2.0, json_schema_extra=LAST, description="is stored with"
     )
     save_dtype: Literal["float16", "float32"] = Field(
-        default="float16", json_schema_extra=FREE, description="of the final model"
+        default="float16", json_schema_extra=LAST, description="of the final model"
     )
 
     @model_validator(mode="after")

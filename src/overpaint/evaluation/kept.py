@@ -1,0 +1,37 @@
+"""Results that a report is put together from, kept so that a rerun computes only what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from overpaint.artifact import Artifact
+from overpaint.files import write_json
+
+
+def kept_result(
+    folder: Path, origin: Mapping[str, Any], compute: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What `compute` gave for this origin in an earlier run, or gives now (JSON values).
+
+    It lies in `folder/DIGEST/result.json`, where DIGEST is that of the origin: what other models,
+    judges or settings gave stays beside it.
+
+    Raises:
+        UserError: the folder cannot be written; or as `compute`.
+    """
+    place = folder_of(folder, origin)
+    path = place / "result.json"
+    artifact = Artifact(place, origin, path)
+    if artifact.state() != "whole":
+        with artifact.being_made(replace=True):
+            write_json(path, compute())
+            artifact.finish()
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def folder_of(folder: Path, origin: Mapping[str, Any]) -> Path:
+    """The folder within `folder` for what is made from `origin`."""
+    return folder / Artifact(folder, origin).key
