@@ -26,7 +26,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
-from overpaint.files import content_hash
+from overpaint.digests import digest
 from overpaint.recipe import STAGES
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
@@ -153,8 +153,7 @@ def compare(run: Run, folder: Path) -> list[str]:
     differ = [
         name
         for name in COMPARED
-        if content_hash(folder / "killed" / name / "data")
-        != content_hash(folder / "whole" / name / "data")
+        if digest(folder / "killed" / name / "data") != digest(folder / "whole" / name / "data")
     ]
     return differ if report else [*differ, "no report"]
 

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from overpaint.files import content_hash
+from overpaint.digests import digest
 from overpaint.models import quiet_libraries
 from overpaint.rows import Pair, pair_features
 from overpaint.shards import write_card, write_shard
@@ -129,7 +129,7 @@ def start(case: Case, folder: Path, out: Path) -> subprocess.Popen[bytes]:
 def result(out: Path) -> tuple[str, list[dict[str, float]]]:
     """The model's hash, and the log without its timings."""
     lines = (out.with_name(f"{out.name}.training") / "log.jsonl").read_text().splitlines()
-    return content_hash(out), [
+    return digest(out), [
         {key: value for key, value in json.loads(line).items() if key != "samples_per_second"}
         for line in lines
     ]
@@ -142,7 +142,7 @@ def phase(case: Case, out: Path) -> str:
         return "after the model was written"
     if any(work.glob(case.checkpoints)):
         return "while training, after a checkpoint"
-    if (work / "run.json").exists():
+    if (work / "origin.json").exists():
         return "while training, before a checkpoint"
     return "while encoding" if work.exists() else "before anything was written"
 

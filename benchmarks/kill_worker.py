@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from overpaint.files import content_hash
+from overpaint.digests import digest
 from overpaint.models import quiet_libraries
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
@@ -54,7 +54,7 @@ def main() -> int:
             killed = _kill_workers(process, out, kills)
             if process.wait():
                 return 1
-            hashes.add(content_hash(out / "data") + content_hash(out / "tallies"))
+            hashes.add(digest(out / "data") + digest(out / "tallies"))
             report[label] = {"shards": len(list(out.glob("data/train-*"))), "killed": killed}
     report["same_bytes"] = len(hashes) == 1
     print(json.dumps(report, indent=1))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from overpaint.files import content_hash
+from overpaint.digests import digest
 
 Start = Callable[[Path], "subprocess.Popen[bytes]"]
 """starts the command into an output folder"""
@@ -55,9 +55,7 @@ def kill(
                 break
         if process.returncode:
             raise SystemExit(f"the rerun failed: {errors.decode()}")
-        differ += any(
-            content_hash(out / name) != content_hash(whole / name) for name in ("data", "tallies")
-        )
+        differ += any(digest(out / name) != digest(whole / name) for name in ("data", "tallies"))
         shutil.rmtree(out)
     return {
         "kills": done,

@@ -32,8 +32,9 @@ from typing import Any
 from overpaint.cli import main as overpaint
 from overpaint.evaluation.cases import scene_cases, undecoded
 from overpaint.evaluation.comparison import show_difference
-from overpaint.evaluation.evaluate import Judges, evaluate
+from overpaint.evaluation.evaluate import evaluate
 from overpaint.evaluation.intervals import Estimate
+from overpaint.evaluation.origin import Judges
 from overpaint.evaluation.report import OVERALL, Report, compare_models
 from overpaint.evaluation.runs import SamplingSettings
 from overpaint.models.names import PARENT

@@ -10,7 +10,7 @@ import pytest
 
 from overpaint import files
 from overpaint.errors import UserError
-from overpaint.files import content_hash, dir_aside, replace_dir, write_atomic
+from overpaint.files import dir_aside, replace_dir, write_atomic
 
 
 def no_space(*_: object) -> None:
@@ -108,44 +108,3 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_move(
     with pytest.raises(UserError, match="no space left"):
         replace_dir(new, old)
     assert old.is_dir()
-
-
-def test_content_hash_sees_names_and_bytes_but_no_unfinished_work(tmp_path: Path) -> None:
-    def folder(name: str, **contents: str) -> Path:
-        for file, text in contents.items():
-            write_atomic(tmp_path / name / file, text.encode())
-        return tmp_path / name
-
-    first = content_hash(folder("a", x="1", y="2"))
-    same = folder("b", y="2", x="1")
-    (same / ".unfinished").write_text("half")
-    assert content_hash(same) == first
-    assert content_hash(folder("c", x="2", y="1")) != first
-    assert content_hash(folder("d", x="12", y="")) != first
-    with pytest.raises(UserError, match="no such file"):
-        content_hash(tmp_path / "absent")
-
-
-def test_a_quick_hash_sees_large_files_by_their_ends(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(files, "_HASHED_WHOLE", 100)
-    monkeypatch.setattr(files, "_BLOCK", 10)
-    model = tmp_path / "model"
-    (model / "unet").mkdir(parents=True)
-    weights = model / "unet" / "weights.safetensors"
-    weights.write_bytes(b"a" * 200)
-    first = files.quick_hash(model)
-    weights.write_bytes(b"a" * 100 + b"b" + b"a" * 99)
-    assert files.quick_hash(model) == first  # the price of not reading it
-    for changed in (b"b" + b"a" * 199, b"a" * 199 + b"b", b"a" * 201):
-        weights.write_bytes(changed)
-        assert files.quick_hash(model) != first
-
-
-def test_a_quick_hash_is_of_what_a_model_is_made_of(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    first = files.quick_hash(tmp_path)
-    (tmp_path / "README.md").write_text("a card")
-    (tmp_path / ".lock").write_text("")
-    assert files.quick_hash(tmp_path) == first
-    (tmp_path / "config.json").write_text("[]")
-    assert files.quick_hash(tmp_path) != first

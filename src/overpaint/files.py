@@ -6,7 +6,6 @@ dataset loaders skip), flushed to the disk, and renamed into place.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -17,9 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.errors import UserError
-
-_BLOCK = 1 << 20
-_HASHED_WHOLE = 64 << 20
 
 
 def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) -> None:
@@ -110,63 +106,6 @@ def name_aside(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
 
 
-def content_hash(path: str | Path) -> str:
-    """SHA-256 (hex) of a file, or of a folder's relative names and contents in sorted order.
-
-    Dot-prefixed names in a folder are left out: they are unfinished work.
-
-    Raises:
-        UserError: `path` does not exist or cannot be read.
-    """
-    path = Path(path)
-    digest = hashlib.sha256()
-    try:
-        if path.is_file():
-            _hash_into(digest, path)
-            return digest.hexdigest()
-        if not path.is_dir():
-            raise UserError(f"cannot read {path}: there is no such file or folder.")
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            name = file.relative_to(path)
-            if not any(part.startswith(".") for part in name.parts):
-                digest.update(name.as_posix().encode() + b"\0")
-                digest.update(str(file.stat().st_size).encode() + b"\0")
-                _hash_into(digest, file)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {reason(error)}.") from error
-    return digest.hexdigest()
-
-
-def quick_hash(folder: str | Path) -> str:
-    """What tells a folder of weights from another without reading gigabytes (hex, 64 digits).
-
-    SHA-256 of the names, sizes and contents of its files; of a file above 64 MiB, only its first
-    and last MiB count. Dot-prefixed names and cards (.md) are left out. A file is hashed so, too.
-
-    Raises:
-        UserError: something in it cannot be read.
-    """
-    root, digest = Path(folder), hashlib.sha256()
-    try:
-        files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
-        for file in files:
-            name = file.relative_to(root)
-            if file.suffix == ".md" or any(part.startswith(".") for part in name.parts):
-                continue
-            size = file.stat().st_size
-            digest.update(f"{name.as_posix()}\0{size}\0".encode())
-            if size <= _HASHED_WHOLE:
-                _hash_into(digest, file)
-                continue
-            with file.open("rb") as stream:
-                digest.update(stream.read(_BLOCK))
-                stream.seek(-_BLOCK, os.SEEK_END)
-                digest.update(stream.read(_BLOCK))
-    except OSError as error:
-        raise UserError(f"cannot read {folder}: {reason(error)}.") from error
-    return digest.hexdigest()
-
-
 def cannot_write(path: Path, error: OSError) -> UserError:
     """The sentence for a failed write."""
     return UserError(f"cannot write {path}: {reason(error)}.")
@@ -176,12 +115,6 @@ def reason(error: OSError) -> str:
     """An operating system error in lower-case words, with the file it names where it names one."""
     words = error.strerror or str(error) or type(error).__name__
     return words[:1].lower() + words[1:]
-
-
-def _hash_into(digest: hashlib._Hash, path: Path) -> None:
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
 
 
 def _flush(path: Path) -> None:

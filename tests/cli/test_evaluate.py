@@ -9,8 +9,8 @@ import pytest
 from fakes import build_tiny_clip
 
 from overpaint.cli import main
-from overpaint.evaluation.evaluate import model_hash
 from overpaint.evaluation.report import Report
+from overpaint.models.origin import model_origin
 from tiny import build_tiny_pipeline
 
 
@@ -66,11 +66,11 @@ def test_a_report_of_two_models_and_one_that_is_broken(models, tmp_path, capfd) 
 
 def test_a_model_s_hash_is_that_of_its_weights_not_of_its_card(tmp_path) -> None:
     folder = build_tiny_pipeline(tmp_path / "m")
-    before = model_hash(str(folder))
+    before = model_origin(folder)
     (folder / "README.md").write_text("# A card")
-    assert model_hash(str(folder)) == before
+    assert model_origin(folder) == before
     (folder / "overpaint.json").write_text('{"guidance_scale": 2.0}')
-    assert model_hash(str(folder)) != before
+    assert model_origin(folder) != before
 
 
 def test_mistakes_are_one_sentence_each(models, tmp_path, capfd) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from overpaint.cli import main
+from overpaint.digests import digest
 from overpaint.errors import UserError
-from overpaint.files import content_hash
 from overpaint.formats import read_triplets
 from overpaint.instruct.cleaning import fault_of_triplet
 from overpaint.instruct.everyday import everyday_captions, everyday_triplets
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_bytes_for_any_batch_size(
         report = json.loads(capsys.readouterr().out)
         assert report["rows"] == len(read_triplets(out, Tally())) >= 3
         assert report["quality"]["valid"] == 1.0
-        hashes.append(content_hash(out))
+        hashes.append(digest(out))
     assert hashes[0] == hashes[1] == hashes[2]
     assert generate(captions, model, tmp_path / "out-1", "--seed", "9") == 1
     assert "seed was 42 and is now 9" in capsys.readouterr().err
@@ -128,7 +128,7 @@ def test_examples_are_triplets_to_train_on(
         words = ["instruct", "examples", "-o", str(tmp_path / name), "--scenes", "40", "--json"]
         assert main(words) == 0
         assert json.loads(capsys.readouterr().out)["scenes"] == 40
-    assert content_hash(tmp_path / "a") == content_hash(tmp_path / "b")
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
     rows = read_triplets(tmp_path / "a", Tally())
     assert len(rows) == len(everyday_triplets()) + 40
     assert {row.kind for row in rows} <= set(KINDS)

@@ -15,7 +15,7 @@ import pytest
 from tiny_world import build_tiny_world, words, write_triplets
 
 from overpaint.cli import main
-from overpaint.files import content_hash
+from overpaint.digests import digest
 from overpaint.shards import read_pairs, row_key
 
 
@@ -31,7 +31,7 @@ def triplets(tmp_path: Path) -> Path:
 
 def made(out: Path) -> str:
     """A hash of what no rerun may change."""
-    return content_hash(out / "data") + content_hash(out / "tallies")
+    return digest(out / "data") + digest(out / "tallies")
 
 
 def sentence(capsys: pytest.CaptureFixture[str]) -> str:
@@ -67,10 +67,10 @@ def test_pairs_of_either_method(
     column = "conditioning_scale" if method == "controlnet" else "attention_fraction"
     assert None not in pairs[column]
     assert (out / "pairs.html").stat().st_size > 10_000
-    before = content_hash(out)
+    before = digest(out)
     assert main(words(triplets, model, out, "--method", method, *settings)) == 0
     assert "10 have a pair (100.0 %)" in capsys.readouterr().out
-    assert content_hash(out) == before
+    assert digest(out) == before
 
 
 def test_a_killed_run_ends_in_the_same_bytes(model: Path, triplets: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from overpaint.artifact import Artifact
 from overpaint.engine import Done, Job, Made, Row, run
 from overpaint.errors import UserError
 from overpaint.shards import row_key, split
@@ -65,7 +66,6 @@ def squares(
         "shards": split(rows, lambda row: row_key(str(row["n"])), -(-count // 5)),
         "open_stage": partial(Square, folder / f"{name}.notes"),
         "features": Features({"n": Value("int64"), "square": Value("int64")}),
-        "record": {"numbers": count, "stage": {"power": 2}},
         **changes,
     }
     return Job(**values)
@@ -84,4 +84,6 @@ def whole_shards(job: Job) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(squares(Path(sys.argv[1]), trouble={17: "slow"}))
+    slow = squares(Path(sys.argv[1]), trouble={17: "slow"})
+    with Artifact(slow.out, {"numbers": 40}).being_made():
+        run(slow)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -16,10 +15,11 @@ import pytest
 import torch
 from squares import Square, calls, squares, whole_shards
 
+from overpaint.artifact import Artifact
+from overpaint.digests import digest
 from overpaint.engine import Engine, quarantined, run
 from overpaint.engine.threads import THREADS
 from overpaint.errors import UserError
-from overpaint.files import content_hash
 
 TROUBLE = {5: "bad", 7: "bad once", 30: "bad"}
 
@@ -38,7 +38,6 @@ def test_every_row_is_made_once(tmp_path: Path) -> None:
     assert numbers(job.out) == list(range(40))
     assert [tally["seen"] for tally in tallies] == [len(shard) for shard in job.shards]
     assert [rows for _, rows in calls(job)] == whole_shards(job)
-    assert json.loads((job.out / "run.json").read_text())["stage"] == {"power": 2}
 
 
 def test_a_finished_job_opens_no_stage(tmp_path: Path) -> None:
@@ -69,7 +68,7 @@ def test_a_stopped_job_makes_what_is_missing(
         run(job)
     monkeypatch.undo()
     run(job)
-    assert content_hash(job.out) == content_hash(squares(tmp_path, "whole").out)
+    assert digest(job.out) == digest(squares(tmp_path, "whole").out)
     # Only the shard that was in flight was made twice.
     once, twice = whole_shards(job), whole_shards(job)[2:3]
     assert sorted(rows for _, rows in calls(job)) == sorted(once + twice)
@@ -121,19 +120,34 @@ def test_a_user_error_ends_the_job_with_its_sentence(tmp_path: Path) -> None:
         run(squares(tmp_path, trouble={3: "user"}))
 
 
-def test_a_folder_keeps_to_its_record(tmp_path: Path) -> None:
-    run(squares(tmp_path))
-    with pytest.raises(UserError, match="power was 2 and is now 3"):
-        run(squares(tmp_path, record={"numbers": 40, "stage": {"power": 3}}))
-
-
-def test_a_stage_that_cannot_be_opened_leaves_the_folder_free(tmp_path: Path) -> None:
+def test_a_stage_that_cannot_be_opened_leaves_nothing(tmp_path: Path) -> None:
     def broken() -> Square:
         raise UserError("no such model")
 
     with pytest.raises(UserError, match="no such model"):
         run(squares(tmp_path, open_stage=broken))
-    run(squares(tmp_path, record={"another": "model"}))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("file", ["data/train-00003-of-00005.parquet", "tallies"])
+def test_a_shard_that_changed_is_never_taken_for_what_was_made(tmp_path: Path, file: str) -> None:
+    job = squares(tmp_path)
+    run(job)
+    whole = digest(job.out)
+    if file == "tallies":  # what says what a shard holds: made again with it
+        for number, content in enumerate((b"", b"{}", b"[]", b'{"shard": 1}', b"\xff")):
+            (job.out / f"tallies/train-{number:05d}-of-00005.json").write_bytes(content)
+        run(squares(tmp_path))
+        assert digest(job.out) == whole
+        return
+    content = bytearray((job.out / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (job.out / file).write_bytes(content)
+    with pytest.raises(UserError, match=r"train-00003-of-00005.parquet is not what was written"):
+        run(squares(tmp_path))
+    (job.out / file).unlink()
+    run(squares(tmp_path))
+    assert digest(job.out) == whole
 
 
 def test_progress_counts_each_row_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,17 +195,19 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
     program = [sys.executable, str(Path(__file__).with_name("squares.py")), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    artifact = Artifact(tmp_path / "out", {"numbers": 40})
     other = subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL)
     try:
         while not (tmp_path / "17.mark").exists():
             assert other.poll() is None
             time.sleep(0.05)
-        with pytest.raises(UserError, match="another process is writing to"):
-            run(squares(tmp_path, trouble={17: "slow"}))
+        with pytest.raises(UserError, match="another process is writing to"), artifact.being_made():
+            pass
     finally:
         other.kill()
         other.wait()
-    run(squares(tmp_path))  # the system freed what the dead process held
+    with artifact.being_made():  # the system freed what the dead process held
+        run(squares(tmp_path))
     assert numbers(tmp_path / "out") == list(range(40))
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from squares import calls, squares, whole_shards
 
+from overpaint.digests import digest
 from overpaint.engine import Engine, run
 from overpaint.engine.cluster import connected
 from overpaint.errors import UserError
-from overpaint.files import content_hash
 
 TROUBLE = {3: "kill once", 5: "bad", 7: "bad once"}  # in three shards
 
@@ -35,7 +35,7 @@ def test_two_workers_make_the_bytes_of_this_process(
     run(squares(Path(), "inline"))
     job = squares(Path(), "ray")
     run(job, Engine("ray", workers=2))
-    assert content_hash(job.out) == content_hash("inline")
+    assert digest(job.out) == digest("inline")
     assert sorted(rows for _, rows in calls(job)) == sorted(whole_shards(job))
     assert os.getpid() not in {process for process, _ in calls(job)}
 
@@ -54,7 +54,7 @@ def test_a_killed_worker_is_replaced_and_only_its_shard_redone(
     assert len({process for process, _ in calls(job)}) == 2
     # And in this process, the same row is set aside for the same reason.
     run(squares(tmp_path, "inline", TROUBLE | {3: "none"}))
-    assert content_hash(job.out) == content_hash(tmp_path / "inline")
+    assert digest(job.out) == digest(tmp_path / "inline")
 
 
 def test_a_user_error_in_a_worker_is_its_sentence(tmp_path: Path) -> None:

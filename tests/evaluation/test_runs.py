@@ -11,6 +11,7 @@ import pytest
 from fakes import FakeEditor, fail, keep
 from PIL import Image
 
+from overpaint.artifact import Artifact
 from overpaint.errors import UserError
 from overpaint.evaluation import runs
 from overpaint.evaluation.cases import Case, CaseSet, scene_cases
@@ -36,7 +37,8 @@ def plain_cases(count: int, broken: tuple[int, ...] = ()) -> CaseSet:
 def run(editor: FakeEditor, cases: CaseSet, folder: Path, seed: int = 0, model: str = "m"):  # type: ignore[no-untyped-def]
     settings = SamplingSettings(seed=seed)
     open_stage = partial(CaseStage, editor, cases, Scorer(), settings)  # type: ignore[arg-type]
-    return run_cases(open_stage, cases, settings, folder, {"model": model})
+    origin = {"model": model, "seed": seed}
+    return run_cases(open_stage, cases, Artifact(folder, origin, folder / "data"))
 
 
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch) -> None:

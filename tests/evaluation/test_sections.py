@@ -12,8 +12,9 @@ from PIL import Image
 from overpaint.evaluation import bias, galleries
 from overpaint.evaluation.bias import Person, draw_person, nearest_person
 from overpaint.evaluation.cases import Case
-from overpaint.evaluation.curve import remember, trade_off
+from overpaint.evaluation.curve import trade_off
 from overpaint.evaluation.galleries import TURNS, sample_sequel
+from overpaint.evaluation.kept import kept_result
 from overpaint.evaluation.runs import SamplingSettings
 from overpaint.evaluation.scoring import Scorer
 
@@ -30,7 +31,7 @@ def test_the_curve_of_an_editor_that_keeps_more_at_larger_scales(tmp_path: Path)
 
     editor = FakeEditor(blend)
     make = lambda: trade_off(  # noqa: E731
-        editor, cases, Scorer(), SETTINGS, tmp_path,
+        editor, cases, Scorer(), SETTINGS, tmp_path, {"model": "fake"},
         image_scales=(1.0, 1.5, 2.0), text_scales=(2.0, 4.0),
     )  # type: ignore[arg-type]  # fmt: skip
     points = make()
@@ -45,13 +46,15 @@ def test_the_curve_of_an_editor_that_keeps_more_at_larger_scales(tmp_path: Path)
     assert len(editor.calls) == calls  # remembered
 
 
-def test_what_is_remembered_is_of_the_same_question(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    assert remember(path, {"a": 1}, lambda: {"n": 1}) == {"n": 1}
-    assert remember(path, {"a": 1}, lambda: {"n": 2}) == {"n": 1}
-    assert remember(path, {"a": 2}, lambda: {"n": 3}) == {"n": 3}
-    path.write_text("{broken")
-    assert remember(path, {"a": 2}, lambda: {"n": 4}) == {"n": 4}
+def test_what_is_kept_is_of_the_same_question_and_whole(tmp_path: Path) -> None:
+    assert kept_result(tmp_path, {"a": 1}, lambda: {"n": 1}) == {"n": 1}
+    assert kept_result(tmp_path, {"a": 1}, lambda: {"n": 2}) == {"n": 1}
+    assert kept_result(tmp_path, {"a": 2}, lambda: {"n": 3}) == {"n": 3}
+    assert kept_result(tmp_path, {"a": 1}, lambda: {"n": 4}) == {"n": 1}
+    for path in tmp_path.glob("*/result.json"):
+        path.write_text(path.read_text().replace("1", "7").replace("3", "7"))
+    assert kept_result(tmp_path, {"a": 1}, lambda: {"n": 5}) == {"n": 5}
+    assert kept_result(tmp_path, {"a": 2}, lambda: {"n": 6}) == {"n": 6}
 
 
 def test_a_sequel_s_untouched_pixels_only_shrink() -> None:
@@ -68,7 +71,7 @@ def test_drift_is_none_where_nothing_changes_and_grows_where_all_does(tmp_path: 
 
     def drift(rule, name: str) -> list[float]:  # type: ignore[no-untyped-def]
         found, gallery = galleries.sequential_edits(
-            FakeEditor(rule), SETTINGS, tmp_path / name, scenes=3  # type: ignore[arg-type]
+            FakeEditor(rule), SETTINGS, tmp_path / name, {"model": name}, scenes=3  # type: ignore[arg-type]
         )  # fmt: skip
         assert len(gallery.shots) == 2 * (TURNS + 1)
         return [one.mean for one in found.untouched_psnr if one]

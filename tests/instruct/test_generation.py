@@ -10,9 +10,9 @@ from random import Random
 
 import pytest
 
+from overpaint.digests import digest
 from overpaint.engine import running
 from overpaint.errors import UserError
-from overpaint.files import content_hash
 from overpaint.formats import read_triplets
 from overpaint.instruct import cleaning, generation
 from overpaint.instruct.generation import generate, read_summary, write_rows
@@ -64,7 +64,7 @@ def captions(tmp_path: Path) -> Path:
 
 def run(captions: Path, out: Path, values: InstructSettings | None = None) -> FakeWriter:
     writer = FakeWriter()
-    generate(captions, out, lambda: writer, values or settings(), "fake model")
+    generate(captions, out, lambda: writer, values or settings(), {"model": "fake"})
     return writer
 
 
@@ -127,7 +127,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     monkeypatch.undo()
     assert read_summary(tmp_path / "stopped") is None
     rest = run(captions, tmp_path / "stopped")
-    assert content_hash(tmp_path / "stopped") == content_hash(tmp_path / "whole")
+    assert digest(tmp_path / "stopped") == digest(tmp_path / "whole")
     # Nothing was asked for twice but the shard in flight: the other two were there.
     assert len(rest.asked) < len(whole.asked)
     assert run(captions, tmp_path / "stopped").asked == []

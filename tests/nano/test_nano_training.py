@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPModel
 
+from overpaint.digests import digest
 from overpaint.errors import UserError
-from overpaint.files import content_hash
 from overpaint.nano.assemble import assemble_base
 from overpaint.nano.autoencoder import AutoencoderRecipe, build_autoencoder, train_autoencoder
 from overpaint.nano.clip import ClipRecipe, contrast, look_drawn, place_loss, train_clip
@@ -196,10 +196,10 @@ def test_the_base_loads_in_stock_classes(runs: Path, tmp_path: Path) -> None:
 
 
 def test_a_rerun_of_finished_training_changes_nothing(runs: Path) -> None:
-    before = content_hash(runs / "autoencoder" / "model"), content_hash(runs / "clip" / "model")
+    before = digest(runs / "autoencoder" / "model"), digest(runs / "clip" / "model")
     train_autoencoder(AutoencoderRecipe(loop=LOOP), runs / "autoencoder")
     train_clip(ClipRecipe(loop=LOOP, extra_scenes=2), runs / "clip")
-    after = content_hash(runs / "autoencoder" / "model"), content_hash(runs / "clip" / "model")
+    after = digest(runs / "autoencoder" / "model"), digest(runs / "clip" / "model")
     assert before == after
 
 

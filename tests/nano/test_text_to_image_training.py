@@ -10,8 +10,8 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, StableDiffusionPipeline
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
+from overpaint.digests import digest
 from overpaint.errors import UserError
-from overpaint.files import content_hash
 from overpaint.nano.assemble import assemble_base
 from overpaint.nano.autoencoder import AutoencoderRecipe, train_autoencoder
 from overpaint.nano.captioned import (
@@ -71,9 +71,9 @@ def test_the_parent_is_a_stock_text_to_image_pipeline(parent: Path) -> None:
 
 
 def test_a_rerun_changes_nothing_and_the_sheet_is_drawn(base: Path, parent: Path) -> None:
-    before = content_hash(parent)
+    before = digest(parent)
     train_text_to_image(RECIPE, base, parent, base.parent / "cache")
-    assert content_hash(parent) == before
+    assert digest(parent) == before
     assert (base.parent / "parent.training" / "sheets" / "step-0000002.png").is_file()
 
 

@@ -22,4 +22,4 @@ def triplets(tmp_path: Path) -> Path:
 def colours(monkeypatch: pytest.MonkeyPatch) -> None:
     """`make_pairs` draws and judges in the world of colours; models have no files there."""
     monkeypatch.setattr(stage, "open_stage", open_colours)
-    monkeypatch.setattr(stage, "fingerprints", lambda settings: {"model": settings.model})
+    monkeypatch.setattr(stage, "origins", lambda settings: {"model": settings.model})

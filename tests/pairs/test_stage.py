@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from colours import COLOURS, TRIPLETS, open_colours
 
+from overpaint.digests import digest
 from overpaint.engine import Engine
 from overpaint.errors import UserError
-from overpaint.files import content_hash
 from overpaint.pairs import stage
 from overpaint.pairs.settings import PairsSettings, Thresholds
 from overpaint.pairs.stage import make_pairs
@@ -29,7 +29,7 @@ COUPLES = PairsSettings(method="prompt-to-prompt", candidates=12, **COMMON)
 
 def made(folder: Path) -> dict[str, bytes]:
     """The files that a rerun must not change by a byte."""
-    paths = [*folder.glob("data/*"), *folder.glob("tallies/*"), folder / "run.json"]
+    paths = [*folder.glob("data/*"), *folder.glob("tallies/*"), folder / "origin.json"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(paths)}
 
 
@@ -95,7 +95,7 @@ def test_a_rerun_does_what_is_missing_and_nothing_else(
 ) -> None:
     out = tmp_path / "out"
     first = make_pairs(triplets, out, SETTINGS)
-    before, whole = made(out), content_hash(out)
+    before, whole = made(out), digest(out)
     next((out / "data").glob("train-00001-*")).unlink()
     (out / "summary.json").write_text("{half")
     again = make_pairs(triplets, out, SETTINGS)
@@ -108,10 +108,10 @@ def test_a_rerun_does_what_is_missing_and_nothing_else(
 
     shutil.rmtree(out)
     make_pairs(triplets, out, SETTINGS)
-    whole = content_hash(out)
+    whole = digest(out)
     monkeypatch.setattr(stage, "open_stage", refuse)
     make_pairs(triplets, out, SETTINGS)
-    assert content_hash(out) == whole
+    assert digest(out) == whole
 
 
 def test_of_a_source_unlike_its_caption_no_candidate_is_made(

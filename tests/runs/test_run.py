@@ -14,10 +14,11 @@ import yaml
 from world import build_world, run_command
 
 from overpaint.cli import main
-from overpaint.files import content_hash, quick_hash
+from overpaint.digests import digest
 from overpaint.models.names import NANO
+from overpaint.models.origin import clip_origin, model_origin
 from overpaint.recipe import read_recipe
-from overpaint.runs.stages import BLOCKS, stages_of
+from overpaint.runs.stages import BLOCKS
 
 pytest.importorskip("llguidance", reason="needs the extra llm")
 
@@ -47,7 +48,7 @@ def whole(recipe: Path) -> Path:
 
 
 def hashes(folder: Path) -> list[str]:
-    return [content_hash(folder / name / "data") for name in MADE]
+    return [digest(folder / name / "data") for name in MADE]
 
 
 def plan_of(said: str) -> dict[str, str]:
@@ -78,9 +79,10 @@ def test_the_lock_says_what_was_made_of_what(recipe: Path, whole: Path) -> None:
     stages = lock["stages"]
     assert list(stages) == list(BLOCKS)
     assert [stages[name]["sha256"] for name in ("instruct", "pairs")] == hashes(whole)
-    assert stages["pairs"]["made_from"]["sha256 of instruct"] == stages["instruct"]["sha256"]
-    captions = quick_hash(recipe.parent / "captions.txt")
-    assert stages["instruct"]["made_from"]["sha256 of captions"] == captions
+    assert stages["train"]["origin"]["pairs"] == stages["pairs"]["sha256"]
+    assert stages["train"]["origin"]["base"] == digest(recipe.parent / "drawing")
+    assert stages["evaluate"]["origin"]["models"] == {"model": stages["train"]["sha256"]}
+    assert stages["instruct"]["made"].endswith("wanted")
     again = whole.parent / "again.yaml"
     again.write_text(yaml.safe_dump(lock["recipe"]))
     assert read_recipe(again, BLOCKS) == read_recipe(recipe, BLOCKS)
@@ -105,7 +107,7 @@ def test_killed_in_any_stage_and_rerun_the_same_bytes(
         assert set(list(plan_of(said).values())[: max(finished, 0)]) <= {"done"}
     assert main(["run", str(recipe), "-o", str(folder)]) == 0
     assert hashes(folder) == hashes(whole)
-    assert content_hash(folder / "model") == content_hash(whole / "model")
+    assert digest(folder / "model") == digest(whole / "model")
     capsys.readouterr()
 
 
@@ -188,8 +190,8 @@ def test_other_settings_are_refused_and_free_ones_go_on(
     words = ["run", str(recipe), "-o", str(whole), "--set"]
     assert main([*words, "train.steps=5"]) == 1
     said = capsys.readouterr().err
-    assert "changed    steps was 4 and is now 5" in said
-    assert "holds a run with another configuration" in said.splitlines()[-1]
+    assert "changed    settings.steps was 4 and is now 5" in said
+    assert "was made from something else" in said.splitlines()[-1]
     lock = (whole / "recipe.lock.yaml").read_text()
     assert yaml.safe_load(lock)["recipe"]["train"]["steps"] == 4  # what was refused made nothing
     assert main([*words, "train.checkpoint_every=2"]) == 0
@@ -230,7 +232,7 @@ def test_a_writer_is_fine_tuned_first_where_there_is_data(
     assert "there was nothing to do: instruct is done." in capsys.readouterr().err
     data.write_text(data.read_text().replace("beach", "street"))
     assert main(words) == 1
-    assert "changed    sha256 of data was " in capsys.readouterr().err
+    assert "changed    triplets was " in capsys.readouterr().err
 
 
 SHIPPED = ("nano", "sd15", "paper")
@@ -265,9 +267,5 @@ def test_what_the_package_carries_is_known_by_its_content(
     """Also where a folder is called `nano`: an upgrade of the weights must be noticed."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nano").mkdir()
-    said = ["pairs.model=nano", "train.model=nano", "evaluate.against=[nano]"]
-    recipe = read_recipe(None, BLOCKS, said)
-    before = {name: stage.made_from() for name, stage in stages_of(recipe, tmp_path).items()}
-    assert before["train"]["sha256 of model"] == quick_hash(NANO)
-    assert before["evaluate"]["sha256 of against nano"] == quick_hash(NANO)
-    assert before["pairs"]["models"]["model"] == quick_hash(NANO)[:16]
+    assert model_origin("nano") == model_origin("nano-text-to-image") == digest(NANO)
+    assert clip_origin("nano") == f"{digest(NANO / 'clip')} {digest(NANO / 'tokenizer')}"

@@ -10,7 +10,7 @@ import pytest
 
 from overpaint.cli import main
 from overpaint.cli import scenes as command
-from overpaint.files import content_hash
+from overpaint.digests import digest
 from overpaint.scenes.dataset import SceneSet
 from overpaint.scenes.examples import sample_example
 from overpaint.shards import read_pairs
@@ -43,12 +43,12 @@ def test_a_rerun_does_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(command, "ROWS_PER_SHARD", 4)
     args = ["scenes", "-n", "12", "-o", str(tmp_path / "s")]
     assert main(args) == 0
-    before = content_hash(tmp_path / "s")
+    before = digest(tmp_path / "s")
     shards = sorted((tmp_path / "s" / "data").iterdir())
     untouched = shards[0].stat().st_mtime_ns
     shards[1].unlink()
     assert main(args) == 0
-    assert content_hash(tmp_path / "s") == before
+    assert digest(tmp_path / "s") == before
     assert shards[0].stat().st_mtime_ns == untouched
 
 

@@ -173,7 +173,10 @@ def test_the_command_trains_and_tells(
     assert report["steps"] == 2
     assert report["samples"] == 16
     assert report["loss"] > 0
-    assert json.loads((tmp_path / "m.training/run.json").read_text())["settings"]["seed"] == 9
+    assert (
+        json.loads((tmp_path / "m.training/origin.json").read_text())["origin"]["settings"]["seed"]
+        == 9
+    )
     assert main([*words, "--set", "stepps=2"]) == 1
     assert "did you mean" in capsys.readouterr().err
     assert main([*words, "--set", "steps=5"]) == 1

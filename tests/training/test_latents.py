@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -12,8 +13,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from overpaint.digests import digest
 from overpaint.errors import UserError
-from overpaint.files import content_hash
 from overpaint.shards import read_pairs
 from overpaint.training.base import load_base
 from overpaint.training.cache import cached_arrays, hash_weights
@@ -88,7 +89,7 @@ def test_other_data_or_another_network_has_another_cache(
         precompute(pairs, data, base, s, tmp_path)
         return {p.name for p in tmp_path.iterdir()}
 
-    data = content_hash(pairs_folder / "data")
+    data = digest(pairs_folder / "data")
     first = names()
     assert names() == first
     data = "other"
@@ -113,7 +114,7 @@ def test_a_filling_that_was_killed_goes_on_with_the_same_bytes(tmp_path: Path) -
 
     def run(folder: str) -> np.ndarray:
         return cached_arrays(
-            tmp_path / folder, "name", {"x": (10, 2)}, "float32", fill, chunk=3, title="x"
+            tmp_path / folder, "name", {}, {"x": (10, 2)}, "float32", fill, chunk=3, title="x"
         )["x"]
 
     asked: list[int] = []
@@ -123,11 +124,45 @@ def test_a_filling_that_was_killed_goes_on_with_the_same_bytes(tmp_path: Path) -
         killed_at = moment
         with pytest.raises(Killed):
             run("b")
-        assert not (tmp_path / "b/name").exists()
     killed_at, asked = -1, []
     assert np.array_equal(run("b"), whole)
     assert asked == [6, 9]
-    assert (tmp_path / "a/name/x.npy").read_bytes() == (tmp_path / "b/name/x.npy").read_bytes()
+    (one,), (two,) = ((tmp_path / name).glob("name-*/x.npy") for name in "ab")
+    assert one.read_bytes() == two.read_bytes()
+    assert not list(tmp_path.glob("*/name-*/.done.json"))
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_numbers_that_changed_on_the_disk_are_computed_again(
+    tmp_path: Path, finished: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[int] = []
+    stop_at = 9 if finished else 6
+
+    def fill(rows: range) -> dict[str, np.ndarray]:
+        if rows.start == stop_at and not finished:
+            raise KeyboardInterrupt
+        asked.append(rows.start)
+        return {"x": np.array([[r, r * r] for r in rows], np.float32)}
+
+    def run() -> np.ndarray:
+        shapes = {"x": (10, 2)}
+        return cached_arrays(tmp_path, "name", {}, shapes, "float32", fill, chunk=3, title="x")["x"]
+
+    want = np.array([[r, r * r] for r in range(10)], np.float32)
+    with contextlib.suppress(KeyboardInterrupt):
+        assert np.array_equal(run(), want)
+    (file,) = tmp_path.glob("name-*/x.npy")
+    with file.open("r+b") as stream:  # one bit of row 4
+        stream.seek(-(10 - 4) * 8, os.SEEK_END)
+        byte = stream.read(1)[0]
+        stream.seek(-(10 - 4) * 8, os.SEEK_END)
+        stream.write(bytes([byte ^ 1]))
+    asked.clear()
+    stop_at = -1
+    assert np.array_equal(run(), want)
+    assert asked == ([0, 3, 6, 9] if finished else [3, 6, 9])
+    assert ("is damaged: it is made again" in capsys.readouterr().err) == finished
 
 
 def test_targets_are_scaled_and_sources_are_not(editing_base: Path) -> None:
@@ -165,4 +200,6 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(UserError, match="no space left"):
-        cached_arrays(tmp_path, "name", {"x": (4, 2)}, "float32", lambda _: {}, chunk=2, title="x")
+        cached_arrays(
+            tmp_path, "name", {}, {"x": (4, 2)}, "float32", lambda _: {}, chunk=2, title="x"
+        )

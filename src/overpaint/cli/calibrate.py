@@ -36,14 +36,21 @@ def calibrate(
 ) -> None:
     """Choose thresholds for pairs on scenes with known answers; prints them for a recipe."""
     quieten_threads()
+    from overpaint.artifact import Artifact
     from overpaint.models import pick_device
     from overpaint.models.clip import load_clip
+    from overpaint.models.origin import clip_origin
     from overpaint.pairs import calibration
 
     sample = calibration.SceneSample(scenes, seed, split.value, world.value, size)
-    loaded = load_clip(clip, pick_device(device))
-    found = calibration.calibrate(loaded, sample, precision)
-    calibration.write_calibration(found, output)
+    place = pick_device(device)
+    loaded = load_clip(clip, place)
+    origin = {"clip": clip_origin(clip), **calibration.sample_origin(sample, precision)}
+    artifact = Artifact(output, {**origin, "device": place.type}, output / "calibration.json")
+    with artifact.being_made():
+        found = calibration.calibrate(loaded, sample, precision)
+        calibration.write_calibration(found, output)
+        artifact.finish()
     if as_json:
         print_json({"folder": str(output), **found.to_dict()})
         return

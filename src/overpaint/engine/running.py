@@ -44,8 +44,8 @@ def run(job: Job, engine: Engine | None = None) -> list[dict[str, Any]]:
         ):
             for index, made in _with_hope(shards, job, nothing_yet=len(missing) == count):
                 # The tally goes last: it says that both are there, and what the shard holds.
-                path = write_shard(job.out, index, count, made.rows, job.features)
-                record = {"shard": digest(path), "tally": made.tally}
+                write_shard(job.out, index, count, made.rows, job.features)
+                record = {"shard": digest(shard_path(job.out, index, count)), "tally": made.tally}
                 write_sealed(_tally_path(job.out, index, count), record)
     return [_tally(job.out, index, count) for index in range(count)]
 

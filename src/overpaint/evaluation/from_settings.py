@@ -9,11 +9,12 @@ from overpaint.artifact import Artifact
 from overpaint.engine import Engine
 from overpaint.evaluation.bias import photos_in
 from overpaint.evaluation.cases import CaseSet, read_cases, scene_cases
-from overpaint.evaluation.evaluate import Extras, Say, evaluate
 from overpaint.evaluation.evaluate import artifact_of as report_artifact
+from overpaint.evaluation.evaluate import evaluate
 from overpaint.evaluation.origin import Judges, basis_of
 from overpaint.evaluation.report import Report
 from overpaint.evaluation.runs import SamplingSettings
+from overpaint.evaluation.sections import Extras, Say
 from overpaint.evaluation.settings import (
     NONE,
     PUBLIC_CLIP,

@@ -24,8 +24,9 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
+from overpaint.digests import digest
 from overpaint.errors import UserError
-from overpaint.files import content_hash, dir_aside
+from overpaint.files import dir_aside
 from overpaint.nano.pictures import UNTOLD, HardCaptions, hard_captions, sample_seeds, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
 from overpaint.scenes.catalogue import World, catalogue
@@ -242,7 +243,7 @@ def train_clip(
         validate=validate,
         describe={
             **recipe.model_dump(mode="json", exclude={"loop"}),
-            "start": None if start is None else content_hash(start / "model"),
+            "start": None if start is None else digest(start / "model"),
             "autoencoder": None if vae is None else hash_weights(vae),
         },
         name="clip",

@@ -35,6 +35,7 @@ from overpaint.pairs.settings import Thresholds
 from overpaint.pairs.tallies import BINS, bin_of
 from overpaint.progress import track
 from overpaint.scenes.catalogue import World
+from overpaint.scenes.dataset import drawn_by
 from overpaint.scenes.examples import Example, Split, candidates, sample_example
 from overpaint.seeds import derive_seed
 
@@ -125,6 +126,11 @@ def calibrate(clip: Clip, scenes: SceneSample, precision: float | None = None) -
         for kind in ("right", UNEDITED, OTHER_EDIT, OTHER_SCENE)
     }
     return Calibration(clip.name, scenes, precision, cuts, passing, right, wrong)
+
+
+def sample_origin(scenes: SceneSample, precision: float | None) -> dict[str, Any]:
+    """What a calibration is made from besides the CLIP (JSON values)."""
+    return {"scenes": asdict(scenes), "drawn by": drawn_by(), "precision": precision}
 
 
 def choose_cut(

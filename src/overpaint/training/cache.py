@@ -15,6 +15,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,9 @@ def cached_arrays(
     place = folder / f"{name}-{Artifact(folder, origin).key}"
     artifact = Artifact(place, origin)
     if is_main and artifact.state() != "whole":
+        damaged = artifact.made() is not None  # it was whole once, and is no more
         with artifact.being_made(replace=True):
-            if artifact.made() is not None:  # it was whole once, and is no more
+            if damaged:
                 print(f"overpaint: {place} is damaged: it is made again.", file=sys.stderr)
                 (place / _DONE).unlink(missing_ok=True)
             _fill_all(place, shapes, dtype, fill, chunk, title)
@@ -79,20 +81,17 @@ def _fill_all(
 ) -> None:
     n_rows = next(iter(shapes.values()))[0]
     files = {key: place / f"{key}.npy" for key in shapes}
-    sums = _sums_done(place, chunk)
+    starts, sums = range(0, n_rows, chunk), _sums_done(place, chunk)
     try:
-        mode = "r+" if sums and all(file.is_file() for file in files.values()) else "w+"
-        arrays = {
-            key: np.lib.format.open_memmap(file, mode, np.dtype(dtype), shapes[key])
-            for key, file in files.items()
-        }
+        arrays = _begun(files, shapes, dtype) if sums else None
+        if arrays is None:
+            sums, arrays = [], _open(files, "w+", shapes, dtype)
         for file in files.values():
             _reserve(file)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {place}: {error}; delete it to make it again.") from error
-    starts = range(0, n_rows, chunk)
-    kept = [s for s, start in zip(sums, starts, strict=False) if s == _sum(arrays, start, chunk)]
-    sums = sums[: len(kept)] if kept == sums[: len(kept)] else []
+    except OSError as error:
+        raise cannot_write(place, error) from error
+    intact = (_sum(arrays, start, chunk) == s for start, s in zip(starts, sums, strict=False))
+    sums = [s for s, _ in zip(sums, takewhile(bool, intact), strict=False)]
     with Progress(title, total=n_rows, done=min(len(sums) * chunk, n_rows)) as progress:
         for start in starts[len(sums) :]:
             rows = range(start, min(start + chunk, n_rows))
@@ -103,6 +102,27 @@ def _fill_all(
             sums.append(_sum(arrays, start, chunk))
             write_sealed(place / _DONE, {"chunk": chunk, "sums": sums})
             progress.advance(len(rows))
+
+
+def _open(
+    files: Mapping[str, Path], mode: Any, shapes: Mapping[str, tuple[int, ...]], dtype: str
+) -> dict[str, np.memmap]:
+    return {
+        key: np.lib.format.open_memmap(file, mode, np.dtype(dtype), shapes[key])
+        for key, file in files.items()
+    }
+
+
+def _begun(
+    files: Mapping[str, Path], shapes: Mapping[str, tuple[int, ...]], dtype: str
+) -> dict[str, np.memmap] | None:
+    """The arrays that a killed process left; None where one is not what it was."""
+    try:
+        arrays = _open(files, "r+", shapes, dtype)
+    except (OSError, ValueError):
+        return None
+    same = all(a.shape == shapes[key] and a.dtype == dtype for key, a in arrays.items())
+    return arrays if same else None
 
 
 def _flush(array: np.memmap, file: Path) -> None:
