@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from world import build_world, run_command
+from world import run_command
 
 from overpaint.cli import main
 from overpaint.digests import digest
@@ -31,20 +31,6 @@ PRELOADED = [
     "overpaint.runs.running",
     "overpaint.training.editor",
 ]
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe of tiny models."""
-    return build_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def whole(recipe: Path) -> Path:
-    """An uninterrupted run."""
-    folder = recipe.parent / "whole"
-    assert main(["run", str(recipe), "-o", str(folder)]) == 0
-    return folder
 
 
 def hashes(folder: Path) -> list[str]:
