@@ -268,7 +268,7 @@ def _chain(place: Path | str) -> list[Path | str]:
     return chain
 
 
-def _need_peft(adapter: Path) -> None:
+def _need_peft(adapter: Path | str) -> None:
     if find_spec("peft") is None:
         raise UserError(
             f"{adapter} is a LoRA adapter, which needs the package peft: "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,7 +251,7 @@ def build_empty(
     import torch
 
     try:
-        with _at_most(4 * len(tensors) + 1000), torch.device("meta"), _undrawn():
+        with _at_most(4 * len(tensors) + 1000), torch.device("meta"):
             return guarded(what, build, *args, **options)
     except UserError as error:
         if isinstance(error.__cause__, _TooLargeError):
@@ -279,21 +279,6 @@ def _at_most(count: int) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-def _undrawn() -> AbstractContextManager[Any]:
-    """Leave out the drawing of first weights, which takes half of the time and makes nothing."""
-    from torch.overrides import TorchFunctionMode
-
-    class Undrawn(TorchFunctionMode):
-        def __torch_function__(
-            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            if getattr(function, "__module__", "") == "torch.nn.init":
-                return args[0] if args else (kwargs or {})["tensor"]
-            return function(*args, **(kwargs or {}))
-
-    return Undrawn()
 
 
 def _not_excused(missing: Iterable[str], model: nn.Module, may_lack: tuple[str, ...]) -> set[str]:
