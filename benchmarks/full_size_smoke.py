@@ -22,15 +22,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-
-from overpaint import Editor
-from overpaint.models import EditingModel, save_pipeline
-from overpaint.models.original_layout import (
+from original_layout import (
     original_text_name,
     original_unet_name,
     original_vae_name,
 )
+from PIL import Image
+
+from overpaint import Editor
+from overpaint.models import EditingModel, save_pipeline
 from overpaint.models.quiet import quiet_libraries
 from overpaint.models.single_file import SD15, clip_tokenizer
 

@@ -61,8 +61,19 @@ HEAVY = {
     *("accelerate", "datasets", "diffusers", "numpy", "pandas", "peft", "PIL", "pyarrow"),
     *("ray", "rich", "safetensors", "torch", "transformers", "trl", "gradio", "fastapi"),
 }
-# The runner of commands turns any error into a sentence, that of shards sets aside any bad row.
-MAY_CATCH_ALL = {"cli/__init__.py", "engine/shard.py"}
+# The runner of commands turns any error into a sentence, that of shards sets aside any bad row, and
+# libraries raise anything on the files of a broken model.
+MAY_CATCH_ALL = {"cli/__init__.py", "engine/shard.py", "models/loading.py"}
+# Where foreign weights and settings are opened, and the ways past it (with the reason: the checks
+# for missing weights, for code in a folder and for pickles are there alone).
+LOADING = "models/loading.py"
+WAYS_TO_LOAD = {
+    "from_pretrained",
+    "from_single_file",
+    "load_lora_weights",
+    "load_checkpoint_and_dispatch",
+}
+PICKLES = {"torch.load", "pickle.load", "pickle.loads", "joblib.load"}
 LINES_A_MODULE = 400
 
 
@@ -143,6 +154,46 @@ def test_weights_are_loaded_strictly() -> None:
         and keyword.value.value is False
     ]
     assert not wrong
+
+
+def ways_past_loading(tree: ast.Module) -> Iterator[int]:
+    """The lines where a library's loader is named, called or not; our own Editor has one, too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            ours = ast.unparse(node.value) in ("Editor", "cls")
+            if (node.attr in WAYS_TO_LOAD and not ours) or ast.unparse(node) in PICKLES:
+                yield node.lineno
+        elif isinstance(node, ast.Constant) and node.value in WAYS_TO_LOAD:  # getattr
+            yield node.lineno
+        elif isinstance(node, ast.keyword) and node.arg in ("trust_remote_code", "weights_only"):
+            yield node.value.lineno
+
+
+def test_models_are_loaded_in_one_place() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path, tree in trees()
+        if path.relative_to(SOURCE).as_posix() != LOADING
+        for line in ways_past_loading(tree)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "past"),
+    [
+        ("CLIPModel.from_pretrained(x)", True),
+        ("load = getattr(diffusers, name).from_pretrained", True),
+        ("getattr(kind, 'from_pretrained')(x)", True),
+        ("UNet2DConditionModel.from_single_file(x)", True),
+        ("torch.load(x)", True),
+        ("AutoConfig.from_config(x, trust_remote_code=True)", True),
+        ("Editor.from_pretrained('nano')", False),
+        ("model.load_state_dict(x)", False),
+    ],
+)
+def test_a_way_past_the_loading_is_found(line: str, past: bool) -> None:
+    assert bool(list(ways_past_loading(ast.parse(line)))) is past
 
 
 def test_modules_stay_short() -> None:

@@ -143,6 +143,6 @@ def test_any_dino_of_transformers_gives_class_tokens(tmp_path: Path) -> None:
 
 
 def test_a_judge_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    for load, sentence in ((load_clip, "there is no CLIP"), (load_dino, "cannot be loaded")):
+    for load, sentence in ((load_clip, "there is no CLIP"), (load_dino, "there is no DINO")):
         with pytest.raises(UserError, match=sentence):
             load(tmp_path / "nothing")

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from overpaint.errors import UserError
-from overpaint.models import load_text_to_image, text_to_image
+from overpaint.models import hub, load_text_to_image, text_to_image
 from overpaint.models.hub import download_controlnet
 from tiny import LATENT_CHANNELS, build_tiny_pipeline, tiny_controlnet
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +95,10 @@ def test_broken_weights_are_one_sentence(tiny, tmp_path):
     copy = Path(shutil.copytree(tiny / "controlnet", tmp_path / "copy"))
     weights = copy / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"the copy of .* cannot be loaded"):
+    with pytest.raises(UserError, match=r"the ControlNet .*copy cannot be loaded"):
         load_text_to_image(tiny, copy, device="cpu")
     (copy / "config.json").write_text(json.dumps({"in_channels": "many"}))
-    with pytest.raises(UserError, match=r"the copy of .* cannot be loaded"):
+    with pytest.raises(UserError, match=r"the ControlNet .*copy cannot be loaded"):
         load_text_to_image(tiny, copy, device="cpu")
 
 
@@ -113,11 +115,15 @@ def test_of_a_hub_s_controlnet_no_other_weights_are_fetched(within, tmp_path, mo
               f"{within}diffusion_pytorch_model.fp16.safetensors"]  # fmt: skip
     fetched = []
 
-    def one_file(repo_id, file):
+    def one_file(repo_id, file, revision):
+        assert revision == COMMIT
         if file not in [*names, *others]:
             raise EntryNotFoundError("not there")
 
-    def snapshot(repo_id, allow_patterns, ignore_patterns):
+    def snapshot(repo_id, allow_patterns, ignore_patterns=None, revision=None):
+        if revision is None:
+            return str(tmp_path / COMMIT)
+        assert revision == COMMIT
         fetched.extend(
             filter_repo_objects(
                 [*names, *others], allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
@@ -128,6 +134,7 @@ def test_of_a_hub_s_controlnet_no_other_weights_are_fetched(within, tmp_path, mo
             (tmp_path / name).touch()
         return str(tmp_path)
 
+    monkeypatch.setattr(hub, "_commits", {})
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", one_file)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     assert download_controlnet("some/one") == tmp_path / within
@@ -138,9 +145,10 @@ def test_a_hub_s_model_without_a_controlnet_is_one_sentence(monkeypatch):
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError
 
-    def nothing(repo_id, file):
+    def nothing(repo_id, file, revision):
         raise EntryNotFoundError("not there")
 
+    monkeypatch.setattr(hub, "_commits", {"some/one": COMMIT})
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", nothing)
     with pytest.raises(UserError, match="some/one on the hub has no ControlNet of its own"):
         download_controlnet("some/one")

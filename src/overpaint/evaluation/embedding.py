@@ -11,8 +11,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from overpaint.models import quiet_libraries
-from overpaint.models.clip import load_or_say, picture_vectors
+from overpaint.errors import UserError
+from overpaint.models.clip import load_processor, picture_vectors
+from overpaint.models.folders import in_words, read_table
+from overpaint.models.hub import download_network
+from overpaint.models.loading import load_network
+from overpaint.models.names import is_hub_id
+
+# transformers' kinds of vision transformer whose first token stands for the picture.
+KINDS = (
+    *("vit", "deit", "beit", "data2vec-vision", "clip_vision_model"),
+    *("dinov2", "dinov2_with_registers", "dinov3_vit"),
+)
 
 
 @dataclass
@@ -37,14 +47,28 @@ class Dino:
 def load_dino(name: str | Path, device: str | torch.device | None = None) -> Dino:
     """Load a DINO, DINOv2 or DINOv3 in float32: a folder or a hub id.
 
+    The layer after the class token (`pooler`), which published files lack, is not used.
+
     Raises:
-        UserError: there is none, or it is broken.
+        UserError: there is none, it is broken, or it has no class token.
     """
     from transformers import AutoImageProcessor, AutoModel
 
-    with quiet_libraries():
-        model = load_or_say(name, lambda: AutoModel.from_pretrained(name, use_safetensors=True))
-        processor = load_or_say(
-            name, lambda: AutoImageProcessor.from_pretrained(name, backend="pil")
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if not is_hub_id(name):
+            raise UserError(
+                f"there is no DINO {str(name)!r}: give a folder, or a hub id such as "
+                "facebook/dinov2-base."
+            )
+        folder = download_network(str(name))
+    what = f"the DINO {name}"
+    kind = read_table(folder / "config.json", what).get("model_type")
+    if kind not in KINDS:
+        raise UserError(
+            f"{what} is of the kind {in_words(str(kind))!r}, and a vision transformer with a class "
+            f"token is needed: {', '.join(KINDS)}."
         )
-    return Dino(str(name), model.float().eval().to(device or "cpu"), processor)
+    model = load_network(AutoModel, folder, what, may_lack=("pooler.",))
+    processor = load_processor(AutoImageProcessor, folder, what, backend="pil")
+    return Dino(str(name), model.eval().to(device or "cpu"), processor)

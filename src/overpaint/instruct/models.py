@@ -12,11 +12,12 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from overpaint.errors import UserError
 from overpaint.files import cannot_write, dir_aside, write_atomic
 from overpaint.instruct.settings import LOCAL_TEMPERATURE, FormatName
+from overpaint.models.folders import cannot_load, read_table
 from overpaint.models.origin import model_origin
 
 if TYPE_CHECKING:
@@ -71,13 +72,10 @@ def load_language_model(
     Raises:
         UserError: there is no such model, it has no tokenizer, or its files cannot be read.
     """
-    from overpaint.models import quiet_libraries
-
-    place = find_language_model(name)
+    place = _folder_of(find_language_model(name))
     note = read_note(place)
-    with quiet_libraries():
-        tokenizer = _load_tokenizer(place)
-        model = _load_weights(place, dtype)
+    tokenizer = _load_tokenizer(place)
+    model = _load_weights(place, dtype)
     model.eval().to(device)
     shown = Path(name).expanduser().resolve().name if Path(name).is_dir() else str(name)
     temperature = note.get("temperature", LOCAL_TEMPERATURE)
@@ -116,12 +114,11 @@ def check_language_model(name: str | Path) -> None:
     """
     from overpaint.models.hub import look_up
 
-    place = find_language_model(name)
-    if isinstance(place, str):
-        look_up(place, "config.json")
-    elif (place / _ADAPTER).is_file():
-        _need_peft(place)
-        check_language_model(_base_of(place))
+    *adapters, base = _chain(find_language_model(name))
+    for adapter in adapters:
+        _need_peft(adapter)
+    if isinstance(base, str):
+        look_up(base, "config.json")
 
 
 def writer_origin(name: str | Path) -> str:
@@ -130,11 +127,7 @@ def writer_origin(name: str | Path) -> str:
     Raises:
         UserError: there is no such model, or it cannot be read.
     """
-    place = find_language_model(name)
-    found = model_origin(place)
-    if isinstance(place, Path) and (place / _ADAPTER).is_file():
-        return f"{found} {writer_origin(_base_of(place))}"
-    return found
+    return " ".join(model_origin(place) for place in _chain(find_language_model(name)))
 
 
 def read_note(place: Path | str) -> dict[str, Any]:
@@ -142,11 +135,18 @@ def read_note(place: Path | str) -> dict[str, Any]:
     path = Path(place, NOTE)
     if not path.is_file():
         return {}
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"cannot read {path}: it is no JSON.") from error
-    return dict(note.get("instruct", {}))
+    what = f"the note beside the language model {place}"
+    note = read_table(path, what).get("instruct", {})
+    if not isinstance(note, dict):
+        raise cannot_load(what, f"{NOTE} has no table under instruct")
+    right = {
+        "format": note.get("format", "delimited") in get_args(FormatName),
+        "base": isinstance(note.get("base", ""), str),
+        "temperature": type(note.get("temperature", 1.0)) in (int, float),
+    }
+    for key in (key for key, fits in right.items() if not fits):
+        raise cannot_load(what, f"{NOTE} has a {key} that is none")
+    return note
 
 
 def write_note(folder: Path, text_format: FormatName, base: str, temperature: float | None) -> None:
@@ -178,6 +178,7 @@ def offline_gemma() -> Path:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from overpaint.models import quiet_libraries
+    from overpaint.models.loading import from_folder
 
     print(f"converting {OFFLINE} once, into {folder}: about a minute", file=sys.stderr)
     try:
@@ -189,13 +190,15 @@ def offline_gemma() -> Path:
         dir_aside(folder) as aside,
     ):
         file = Path(package.assemble(Path(scratch, package.MODEL_NAME)))
+        what = f"the language model {OFFLINE}"
+        options = {"gguf_file": file.name}
+        tokenizer = from_folder(AutoTokenizer, file.parent, what, **options)
+        with redirect_stderr(io.StringIO()):  # a bar that no setting of transformers stops
+            read = from_folder(
+                AutoModelForCausalLM, file.parent, what, dtype=torch.float32, **options
+            )
         with quiet_libraries():
-            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             tokenizer.save_pretrained(aside)
-            with redirect_stderr(io.StringIO()):  # a bar that no setting of transformers stops
-                read = AutoModelForCausalLM.from_pretrained(
-                    file.parent, gguf_file=file.name, dtype=torch.float32
-                )
             # The weights are plain numbers by now, but the model remembers where they came from,
             # and such a one cannot be saved.
             config = type(read.config).from_dict(
@@ -207,18 +210,28 @@ def offline_gemma() -> Path:
     return folder
 
 
-def _load_tokenizer(place: Path | str) -> PreTrainedTokenizerBase:
+def _folder_of(place: Path | str) -> Path:
+    """A model of the hub is brought into its cache."""
+    from overpaint.models.hub import download_network
+
+    return place if isinstance(place, Path) else download_network(place)
+
+
+def _load_tokenizer(place: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model; that of its base for an adapter which has none of its own."""
     from transformers import AutoTokenizer
 
-    if isinstance(place, Path) and not any((place / name).is_file() for name in _TOKENIZER_FILES):
-        if (place / _ADAPTER).is_file():
-            return _load_tokenizer(_base_of(place))
+    from overpaint.models.loading import from_folder
+
+    for folder in map(_folder_of, _chain(place)):
+        if any((folder / name).is_file() for name in _TOKENIZER_FILES):
+            break
+    else:
         raise UserError(
             f"the model folder {place} has no tokenizer (tokenizer.json): copy that of the model "
             "that it was made from into it."
         )
-    tokenizer = _load(AutoTokenizer, place)
+    tokenizer = from_folder(AutoTokenizer, folder, f"the tokenizer of the language model {place}")
     if tokenizer.eos_token_id is None:
         raise UserError(f"the tokenizer of {place} has no end token, so no text would ever end.")
     if tokenizer.pad_token_id is None:
@@ -227,20 +240,38 @@ def _load_tokenizer(place: Path | str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _load_weights(place: Path | str, dtype: torch.dtype) -> PreTrainedModel:
+def _load_weights(place: Path, dtype: torch.dtype) -> PreTrainedModel:
     """A whole model, or an adapter on its base, which may be an adapter, too."""
     from transformers import AutoModelForCausalLM
 
-    if not isinstance(place, Path) or not (place / _ADAPTER).is_file():
-        return _load(AutoModelForCausalLM, place, dtype=dtype)
-    _need_peft(place)
-    from peft import PeftModel
+    from overpaint.models.loading import load_adapter, load_network
 
-    base = _load_weights(_base_of(place), dtype)
-    return PeftModel.from_pretrained(base, place).merge_and_unload()
+    *adapters, base = [_folder_of(folder) for folder in _chain(place)]
+    for adapter in adapters:
+        _need_peft(adapter)
+    model = load_network(AutoModelForCausalLM, base, f"the language model {base}", dtype=dtype)
+    for adapter in reversed(adapters):
+        model = load_adapter(model, adapter, f"the adapter {adapter}")
+    return model
 
 
-def _need_peft(adapter: Path) -> None:
+def _chain(place: Path | str) -> list[Path | str]:
+    """An adapter, what it was trained on, and so on down to a whole model.
+
+    Raises:
+        UserError: a configuration is broken, or the adapters stand on each other in a circle.
+    """
+    chain, seen = [place], set()
+    while isinstance(place, Path) and (place / _ADAPTER).is_file():
+        seen.add(place.resolve())
+        place = _base_of(place)
+        if isinstance(place, Path) and place.resolve() in seen:
+            raise UserError(f"the adapter {chain[0]} stands on itself: mend its {_ADAPTER}.")
+        chain.append(place)
+    return chain
+
+
+def _need_peft(adapter: Path | str) -> None:
     if find_spec("peft") is None:
         raise UserError(
             f"{adapter} is a LoRA adapter, which needs the package peft: "
@@ -250,17 +281,9 @@ def _need_peft(adapter: Path) -> None:
 
 def _base_of(adapter: Path) -> Path | str:
     """Where the model is that an adapter was trained on."""
-    stored = json.loads((adapter / _ADAPTER).read_text(encoding="utf-8"))
-    name = read_note(adapter).get("base") or stored["base_model_name_or_path"]
+    what = f"the adapter {adapter}"
+    stored = read_table(adapter / _ADAPTER, what).get("base_model_name_or_path")
+    name = read_note(adapter).get("base") or stored
+    if not isinstance(name, str):
+        raise cannot_load(what, f"its {_ADAPTER} does not say what it was trained on")
     return find_language_model(name)
-
-
-def _load(kind: Any, place: Path | str, **more: Any) -> Any:
-    """`kind.from_pretrained`, its many errors as one sentence."""
-    from safetensors import SafetensorError
-
-    try:
-        return kind.from_pretrained(place, **more)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise UserError(f"cannot load the language model {place}: {first}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,16 @@ from PIL import Image
 from torch import Tensor
 
 from overpaint.errors import UserError
-from overpaint.models.hub import look_up
+from overpaint.models.folders import cannot_load
+from overpaint.models.hub import download_network
+from overpaint.models.loading import from_folder, load_network
 from overpaint.models.names import clip_folders, is_hub_id
-from overpaint.models.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
 
 AT_ONCE = 64  # pictures or texts
+LARGEST_SIDE = 4096  # pixels of a picture that a network is shown
 
 
 @dataclass
@@ -79,21 +81,36 @@ def load_clip(name: str | Path, device: str | torch.device | None = None) -> Cli
 
     folder, tokenizer_folder = clip_folders(name)
     if not isinstance(folder, Path):
-        _look_for(folder)
-    with quiet_libraries():
-        model = load_or_say(name, lambda: CLIPModel.from_pretrained(folder, use_safetensors=True))
-        tokenizer = load_or_say(name, lambda: CLIPTokenizer.from_pretrained(tokenizer_folder))
-        side = int(model.config.vision_config.image_size)
-        if isinstance(folder, Path) and not (folder / "preprocessor_config.json").is_file():
-            processor = CLIPImageProcessorPil(
-                size={"shortest_edge": side},
-                crop_size={"height": side, "width": side},
-                image_mean=[0.5] * 3,
-                image_std=[0.5] * 3,
-            )
-        else:
-            processor = load_or_say(name, lambda: CLIPImageProcessorPil.from_pretrained(folder))
-    return Clip(str(name), model.float().eval().to(device or "cpu"), tokenizer, processor)
+        folder = tokenizer_folder = _fetch(folder)
+    what = f"the CLIP {name}"
+    model = load_network(CLIPModel, folder, what)
+    tokenizer = from_folder(CLIPTokenizer, Path(tokenizer_folder), f"the tokenizer of {what}")
+    side = int(model.config.vision_config.image_size)
+    if not (folder / "preprocessor_config.json").is_file():
+        processor = CLIPImageProcessorPil(
+            size={"shortest_edge": side},
+            crop_size={"height": side, "width": side},
+            image_mean=[0.5] * 3,
+            image_std=[0.5] * 3,
+        )
+    else:
+        processor = load_processor(CLIPImageProcessorPil, folder, what)
+    return Clip(str(name), model.eval().to(device or "cpu"), tokenizer, processor)
+
+
+def load_processor(kind: Any, folder: Path, what: str, **options: Any) -> Any:
+    """What scales pictures for a network, from its folder.
+
+    Raises:
+        UserError: it is broken, or scales them to a size that would fill the memory.
+    """
+    what = f"the image processor of {what}"
+    processor = from_folder(kind, folder, what, **options)
+    for sides in (getattr(processor, "size", None), getattr(processor, "crop_size", None)):
+        for number in [] if sides is None else asdict(sides).values():
+            if number is not None and not 1 <= number <= LARGEST_SIDE:
+                raise cannot_load(what, f"it scales to {number} pixels")
+    return processor
 
 
 def directional_similarity(
@@ -107,30 +124,14 @@ def directional_similarity(
     return F.cosine_similarity(after - before, caption_after - caption_before, dim=-1)
 
 
-def _look_for(name: str) -> None:
+def _fetch(name: str) -> Path:
     """Say clearly where there is no CLIP: transformers would speak of its own ways."""
     if not is_hub_id(name):
         raise UserError(
             f"there is no CLIP {name!r}: give nano, a folder, or a hub id such as "
             "openai/clip-vit-large-patch14."
         )
-    look_up(name, "config.json")
-
-
-def load_or_say(name: str | Path, load: Callable[[], Any]) -> Any:
-    """Call a loader of transformers.
-
-    Raises:
-        UserError: in its place of whatever the loader raised, in one sentence.
-    """
-    from safetensors import SafetensorError
-
-    try:
-        return load()
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        words = " ".join(str(error).split()).rstrip(".")
-        words = words if len(words) <= 160 else words[:157] + "..."
-        raise UserError(f"{name} cannot be loaded ({words}).") from error
+    return download_network(name)
 
 
 def picture_vectors(

@@ -6,14 +6,15 @@ stock components are loaded directly and held in a small dataclass.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
 from overpaint.models.devices import pick_device, pick_dtype
-from overpaint.models.names import ACCEPTED, find_model
+from overpaint.models.folders import in_words, read_table
+from overpaint.models.names import find_model
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
 
 DEFAULTS_FILE = "overpaint.json"
+MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -104,15 +106,19 @@ def load_editing_model(
     Raises:
         UserError: nothing is there, it is broken, or it is a model that cannot edit.
     """
+    from overpaint.models.fitting import kind_of_unet
+
     model = load_model(name, device=device, dtype=dtype)
-    takes, wanted = int(model.unet.config.in_channels), 2 * model.latent_channels
-    if takes != wanted:
-        kind = (
-            "a text-to-image model" if takes == model.latent_channels else "another kind of model"
+    takes, latent = int(model.unet.config.in_channels), model.latent_channels
+    if takes != 2 * latent:
+        advice = (
+            "train an editor from it with `overpaint train`"
+            if takes == latent
+            else "give an editing model, or train one from a text-to-image model"
         )
         raise UserError(
             f"{name} cannot edit: its U-Net takes {takes} channels where an editing one takes "
-            f"{wanted}, so it is {kind}; train an editor from it with `overpaint train`."
+            f"{2 * latent}, so it is {kind_of_unet(takes, latent)}; {advice}."
         )
     return model
 
@@ -124,6 +130,8 @@ def load_model(
     dtype: str | torch.dtype | None = None,
 ) -> EditingModel:
     """Load any Stable Diffusion 1.x-shaped pipeline; as `load_editing_model`, less its check."""
+    from overpaint.models.fitting import check_parts
+
     path = fetch_model(name)
     device = pick_device(device)
     dtype = pick_dtype(dtype, device)
@@ -136,6 +144,7 @@ def load_model(
 
         model = load_directory(path, dtype)
     model.name = str(name)
+    check_parts(model)
     make_ready(model, device)
     return model
 
@@ -169,22 +178,19 @@ def read_defaults(folder: Path) -> EditDefaults:
     path = folder / DEFAULTS_FILE
     if not path.is_file():
         return EditDefaults()
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        defaults = EditDefaults(**values)
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is broken: {error}.") from None
+    values = read_table(path, f"{path.name} of {folder}")
+    unknown = sorted(values.keys() - {field.name for field in fields(EditDefaults)})
+    if unknown:
+        raise UserError(
+            f"{path} is broken: it has a key {in_words(unknown[0])!r} that is not known."
+        )
+    defaults = EditDefaults(**values)
     numbers = (defaults.guidance_scale, defaults.image_guidance_scale)
-    if not isinstance(defaults.num_inference_steps, int) or defaults.num_inference_steps < 1:
-        raise UserError(f"{path}: num_inference_steps must be a whole number from 1.")
-    if not all(isinstance(number, int | float) for number in numbers):
+    steps = defaults.num_inference_steps
+    if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= MOST_STEPS:
+        raise UserError(
+            f"{path}: num_inference_steps must be a whole number from 1 to {MOST_STEPS}."
+        )
+    if not all(type(number) in (int, float) and isfinite(number) for number in numbers):
         raise UserError(f"{path}: guidance_scale and image_guidance_scale must be numbers.")
     return defaults
-
-
-def broken_model(where: Path, part: str, error: Exception | str) -> UserError:
-    """The sentence for a model that is there but cannot be loaded."""
-    words = " ".join(str(error).split())
-    if len(words) > 200:
-        words = words[:200] + "..."
-    return UserError(f"the {part} of {where} cannot be loaded ({words}): {ACCEPTED}.")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
-from overpaint.models.components import EditingModel, broken_model, read_defaults
-from overpaint.models.names import PICKLES, refuse_pickle
-from overpaint.models.quiet import quiet_libraries
+from overpaint.models.components import EditingModel, read_defaults
+from overpaint.models.folders import in_words, read_table
+from overpaint.models.loading import from_folder, load_network
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +19,7 @@ CLASSES = {
     "text_encoder": ("CLIPTextModel",),
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
 }
+_LIBRARIES = ("diffusers", "transformers")
 
 
 def load_directory(
@@ -35,103 +34,92 @@ def load_directory(
         UserError: a part is missing, broken, stored as a pickle, or of a class that an
             InstructPix2Pix pipeline does not have.
     """
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers.models.clip.modeling_clip import CLIPTextModel
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
     index = _read_index(folder)
     for part, accepted in CLASSES.items():
         _check_class(folder, index, part, accepted)
-    with quiet_libraries():
-        return EditingModel(
-            unet=load_weights(UNet2DConditionModel.from_pretrained, folder, unet, dtype),
-            vae=load_weights(AutoencoderKL.from_pretrained, folder, "vae", dtype),
-            text_encoder=load_weights(CLIPTextModel.from_pretrained, folder, "text_encoder", dtype),
-            tokenizer=_load_part(CLIPTokenizer.from_pretrained, folder, "tokenizer"),
-            scheduler=_load_part(_scheduler_class(folder, index), folder, scheduler),
-            defaults=read_defaults(folder),
+    kind = scheduler_class(_class_of(index, "scheduler"), f"the scheduler of {folder}")
+    return EditingModel(
+        unet=load_network(UNet2DConditionModel, *part_of(folder, unet), dtype=dtype),
+        **frozen_parts(folder, dtype),
+        scheduler=from_folder(kind, *part_of(folder, scheduler)),
+        defaults=read_defaults(folder),
+    )
+
+
+def frozen_parts(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """The autoencoder, the text encoder and the tokenizer of a folder, by their names.
+
+    Raises:
+        UserError: one is missing, broken or a pickle.
+    """
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from transformers.models.clip.modeling_clip import CLIPTextModel
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+    return {
+        "vae": load_network(AutoencoderKL, *part_of(folder, "vae"), dtype=dtype),
+        "text_encoder": load_network(CLIPTextModel, *part_of(folder, "text_encoder"), dtype=dtype),
+        "tokenizer": from_folder(CLIPTokenizer, *part_of(folder, "tokenizer")),
+    }
+
+
+def part_of(folder: Path, part: str) -> tuple[Path, str]:
+    """The folder of a part, and what messages call it.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if not (folder / part).is_dir():
+        raise UserError(f"{folder} has no {part} folder: the model is not complete.")
+    return folder / part, f"the {part} of {folder}"
+
+
+def scheduler_class(name: object, what: str) -> Any:
+    """The scheduler of a name, which may be any of diffusers'.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    import diffusers
+
+    if not (isinstance(name, str) and name.endswith("Scheduler") and hasattr(diffusers, name)):
+        raise UserError(
+            f"{what} cannot be loaded: diffusers {diffusers.__version__} has no scheduler "
+            f"{in_words(str(name))!r}."
         )
+    return getattr(diffusers, name)
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
-    path = folder / "model_index.json"
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise broken_model(folder, "model_index.json", error) from None
-    if not isinstance(index, dict):
-        raise broken_model(folder, "model_index.json", "it holds no table of parts")
+    index = read_table(folder / "model_index.json", f"model_index.json of {folder}")
+    if not isinstance(index.get("_class_name", ""), str):
+        raise UserError(
+            f"{folder} is refused: its model_index.json names a pipeline with code of its own, "
+            "which is never run here."
+        )
     return index
+
+
+def _class_of(index: dict[str, Any], part: str) -> object:
+    """The class that the index names for a part; None where it is none of the libraries'."""
+    entry = index.get(part)
+    if isinstance(entry, list) and len(entry) == 2 and entry[0] in _LIBRARIES:
+        return entry[1]
+    return None
 
 
 def _check_class(folder: Path, index: dict[str, Any], part: str, accepted: tuple[str, ...]) -> None:
     entry = index.get(part)
-    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+    if isinstance(entry, list) and len(entry) == 2 and entry[0] not in (None, *_LIBRARIES):
+        raise UserError(
+            f"{folder} is refused: its {part} comes with code of its own "
+            f"({in_words(str(entry[0]))}), which is never run here."
+        )
+    name = _class_of(index, part)
     if name not in accepted:
         raise UserError(
             f"{folder} is no InstructPix2Pix-shaped pipeline: its {part} is "
-            f"{name or 'missing'} where {accepted[0]} is needed."
+            f"{in_words(str(name or 'missing'))} where {accepted[0]} is needed."
         )
-
-
-def _scheduler_class(folder: Path, index: dict[str, Any]) -> Callable[..., Any]:
-    """The loader of the scheduler that the folder names, which may be any of diffusers'."""
-    import diffusers
-
-    entry = index.get("scheduler")
-    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
-    if not (isinstance(name, str) and name.endswith("Scheduler") and hasattr(diffusers, name)):
-        raise UserError(f"{folder}: diffusers {diffusers.__version__} has no scheduler {name!r}.")
-    loader: Callable[..., Any] = getattr(diffusers, name).from_pretrained
-    return loader
-
-
-def load_weights(
-    from_pretrained: Callable[..., Any], folder: Path, part: str, dtype: torch.dtype
-) -> Any:
-    """Load one network, `folder/part`, on the CPU.
-
-    Raises:
-        UserError: it is missing, broken, stored as a pickle, or the file lacks some weights.
-    """
-    variant = _weights_variant(folder / part)
-    model, found = _load_part(
-        from_pretrained,
-        folder,
-        part,
-        dtype=dtype,
-        variant=variant,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
-    missing = sorted(found["missing_keys"])
-    if missing or found["mismatched_keys"]:
-        which = missing[0] if missing else f"{sorted(found['mismatched_keys'])[0]}"
-        raise broken_model(folder, part, f"weights are missing or misshapen, {which} first")
-    return model
-
-
-def _load_part(from_pretrained: Callable[..., Any], folder: Path, part: str, **options: Any) -> Any:
-    """Call a library's loader on the folder of a part; its errors become one sentence."""
-    from safetensors import SafetensorError
-
-    if not (folder / part).is_dir():
-        raise UserError(f"{folder} has no {part} folder: the model is not complete.")
-    try:
-        return from_pretrained(folder / part, local_files_only=True, **options)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise broken_model(folder, part, error) from None
-
-
-def _weights_variant(folder: Path) -> str | None:
-    """Which of a part's files to take: the plain one, or those stored in float16."""
-    names = [path.name for path in folder.glob("*.safetensors")]
-    if any(".fp16" not in name and ".non_ema" not in name for name in names):
-        return None
-    if names:
-        return "fp16"
-    for path in sorted(folder.glob("*")):
-        if path.suffix in PICKLES:
-            raise refuse_pickle(path)
-    raise UserError(f"{folder} holds no weights (.safetensors): the model is not complete.")

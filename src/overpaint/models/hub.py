@@ -1,4 +1,8 @@
-"""Fetching a diffusers pipeline from the Hugging Face hub: only the parts that an edit needs."""
+"""Fetching models from the Hugging Face hub: only the files that are read, of one commit.
+
+What a name means on the hub may change while a process runs. The first look-up settles its commit,
+and everything that the process takes from that repository is of this commit (`resolved_revision`).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,38 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from overpaint.errors import UserError
+from overpaint.models.names import is_hub_id, place_of
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+VARIANTS = ("fp32", "fp16", "bf16", "non_ema")  # where a repository has no plain weights
+
+_SMALL = ("config.json", "model_index.json", "adapter_config.json")
+_BESIDE = (  # what lies beside the weights of a network of transformers
+    *("config.json", "generation_config.json", "adapter_config.json", "overpaint.json"),
+    *("preprocessor_config.json", "processor_config.json", "tokenizer_config.json"),
+    *("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt"),
+    *("special_tokens_map.json", "added_tokens.json"),
+)
+_commits: dict[str, str] = {}
+
+
+def resolved_revision(name: str | Path) -> str | None:
+    """The commit (40 hex digits) that this process takes of a hub's repository; None for the rest.
+
+    It is asked for once, by whoever asks first.
+
+    Raises:
+        UserError: as `download_pipeline`, less the question what the repository holds.
+    """
+    text = str(name).strip()
+    if place_of(text).exists() or not is_hub_id(text):
+        return None
+    if text not in _commits:
+        from huggingface_hub import snapshot_download
+
+        with _in_words(text):
+            _commits[text] = Path(snapshot_download(text, allow_patterns=list(_SMALL))).name
+    return _commits[text]
 
 
 def download_pipeline(repo_id: str) -> Path:
@@ -19,10 +53,7 @@ def download_pipeline(repo_id: str) -> Path:
     """
     small = [f"{part}/*.{suffix}" for part in PARTS for suffix in ("json", "txt")]
     files = ["model_index.json", "overpaint.json", *small]
-    weights = [f"{part}/" for part in PARTS]
-    folder = _snapshot(repo_id, files, weights, half=False)
-    if not list(folder.glob("unet/*.safetensors")):
-        folder = _snapshot(repo_id, files, weights, half=True)
+    folder = _with_weights(repo_id, files, [f"{part}/" for part in ("unet", "vae", "text_encoder")])
     if not (folder / "model_index.json").is_file():
         raise UserError(
             f"{repo_id} on the hub is no diffusers pipeline: it has no model_index.json."
@@ -40,13 +71,26 @@ def download_controlnet(repo_id: str) -> Path:
     """
     for within in ("", "controlnet/"):
         if _has(repo_id, f"{within}config.json"):
-            files, weights = [f"{within}config.json"], [f"{within}diffusion_pytorch_model"]
-            folder = _snapshot(repo_id, files, weights, half=False) / within
-            if not list(folder.glob("*.safetensors")):
-                _snapshot(repo_id, files, weights, half=True)
-            return folder
+            files = [f"{within}config.json", f"{within}diffusion_pytorch_model.*.json"]
+            return _with_weights(repo_id, files, [f"{within}diffusion_pytorch_model"]) / within
     raise UserError(
         f"{repo_id} on the hub has no ControlNet of its own: say which to take (controlnet)."
+    )
+
+
+def download_network(repo_id: str) -> Path:
+    """Bring a network of transformers, or an adapter, with its tokenizer or processor, likewise.
+
+    Raises:
+        UserError: as `download_pipeline`, or it is neither.
+    """
+    if not any(_has(repo_id, name) for name in ("config.json", "adapter_config.json")):
+        raise UserError(f"{repo_id} on the hub has no config.json, which is needed here.")
+    return _with_weights(
+        repo_id,
+        [*_BESIDE, "model.safetensors.index*.json"],
+        ["model", "adapter_model"],
+        any_of=True,
     )
 
 
@@ -67,7 +111,7 @@ def _has(repo_id: str, file: str) -> bool:
 
     with _in_words(repo_id):
         try:
-            hf_hub_download(repo_id, file)
+            hf_hub_download(repo_id, file, revision=resolved_revision(repo_id))
         except LocalEntryNotFoundError:  # is an EntryNotFoundError, and another matter
             raise
         except EntryNotFoundError:
@@ -75,18 +119,40 @@ def _has(repo_id: str, file: str) -> bool:
     return True
 
 
-def _snapshot(repo_id: str, files: Sequence[str], weights: Sequence[str], *, half: bool) -> Path:
-    """Download files, and weights whose names begin so; `half` takes those stored in float16.
+def _with_weights(
+    repo_id: str, files: Sequence[str], weights: Sequence[str], any_of: bool = False
+) -> Path:
+    """Fetch small files, and the weights whose names begin so: the plain ones, or of one variant.
 
-    In a pattern, * goes across folders.
+    Each beginning is to be found, or, with `any_of`, one of them.
     """
+    folder = _snapshot(repo_id, files, weights, None)
+    for variant in VARIANTS:
+        lacking = [name for name in weights if not list(folder.glob(f"{name}*.safetensors"))]
+        if not lacking or (any_of and len(lacking) < len(weights)):
+            break
+        folder = _snapshot(repo_id, files, lacking, variant)
+    return folder
+
+
+def _snapshot(
+    repo_id: str, files: Sequence[str], weights: Sequence[str], variant: str | None
+) -> Path:
+    """Fetch files by pattern, in which * goes across folders."""
     from huggingface_hub import snapshot_download
 
-    ending = "*.fp16*.safetensors" if half else "*.safetensors"
+    ending = "*.safetensors" if variant is None else f"*.{variant}*.safetensors"
     patterns = [*files, *(f"{beginning}{ending}" for beginning in weights)]
-    ignored = None if half else ["*.fp16*.safetensors", "*.non_ema*"]
+    ignored = None if variant else [f"*.{name}*.safetensors" for name in VARIANTS]
     with _in_words(repo_id):
-        return Path(snapshot_download(repo_id, allow_patterns=patterns, ignore_patterns=ignored))
+        return Path(
+            snapshot_download(
+                repo_id,
+                revision=resolved_revision(repo_id),
+                allow_patterns=patterns,
+                ignore_patterns=ignored,
+            )
+        )
 
 
 @contextmanager
@@ -103,6 +169,8 @@ def _in_words(repo_id: str) -> Iterator[None]:
 
     try:
         yield
+    except UserError:
+        raise
     except GatedRepoError:
         raise UserError(
             f"{repo_id} is on the hub behind an agreement: accept it on its page and "
@@ -120,20 +188,3 @@ def _in_words(repo_id: str) -> Iterator[None]:
             f"{repo_id} is not in this machine's cache and the Hugging Face hub cannot be reached "
             f"({type(error).__name__}): connect to the internet once, or give a folder or file."
         ) from None
-
-
-def resolved_revision(repo_id: str) -> str:
-    """The commit of a repository on the hub that is in this machine's cache, else the newest.
-
-    Raises:
-        UserError: as `download_pipeline`.
-    """
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    folder = repo_folder_name(repo_id=repo_id, repo_type="model")
-    kept = Path(constants.HF_HUB_CACHE, folder, "refs", "main")
-    if kept.is_file():
-        return kept.read_text().strip()
-    with _in_words(repo_id):
-        return str(HfApi().model_info(repo_id).sha)

@@ -15,9 +15,11 @@ def quiet_libraries() -> Iterator[None]:
 
     levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
+    their_bars = diffusers_logging.is_progress_bar_enabled()
     diffusers_logging.set_verbosity_error()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    diffusers_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -25,5 +27,7 @@ def quiet_libraries() -> Iterator[None]:
     finally:
         diffusers_logging.set_verbosity(levels[0])
         transformers_logging.set_verbosity(levels[1])
+        if their_bars:
+            diffusers_logging.enable_progress_bar()
         if bars:
             transformers_logging.enable_progress_bar()

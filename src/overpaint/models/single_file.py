@@ -1,32 +1,49 @@
 """Single-file checkpoints in Stable Diffusion 1.x's original layout, read without the hub.
 
-The configurations and CLIP's vocabulary, which such a file does not carry, lie in `sd15/`
-in this package.
+diffusers renames the tensors and fills the networks. Before that, the names and shapes in the
+file's header go through the same renaming, so that a tensor which is missing, misshapen or not used
+is known by name: diffusers itself would say nothing of it. The configurations and CLIP's
+vocabulary, which such a file does not carry, lie in `sd15/` in this package.
 """
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
-from overpaint.models.components import EditingModel, broken_model
-from overpaint.models.original_layout import (
-    ema_name,
-    original_text_name,
-    original_unet_name,
-    original_vae_name,
+from overpaint.models.components import EditingModel
+from overpaint.models.folders import Header, cannot_load, read_header
+from overpaint.models.loading import (
+    build_empty,
+    check_shapes,
+    from_folder,
+    guarded,
+    load_original,
+    load_tensors,
+    report,
 )
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
     from transformers import CLIPTokenizer
 
 SD15 = Path(__file__).parent / "sd15"
-_CONV_IN = original_unet_name("conv_in.weight")
+
+_UNET, _VAE = "model.diffusion_model.", "first_stage_model."
+_TEXT, _AVERAGED = "cond_stage_model.transformer.", "model_ema."
+_CONV_IN = f"{_UNET}input_blocks.0.0.weight"
+_NOT_OURS = {  # beginnings of names that tell other layouts
+    "conditioner.": "SDXL",
+    "cond_stage_model.model.": "Stable Diffusion 2.x",
+    "lora_": "a LoRA",
+    "control_model.": "a ControlNet",
+    "text_encoders.": "Stable Diffusion 3",
+    "double_blocks.": "FLUX",
+}
 
 
 def load_single_file(path: Path, dtype: torch.dtype, configs: Path = SD15) -> EditingModel:
@@ -42,33 +59,57 @@ def load_single_file(path: Path, dtype: torch.dtype, configs: Path = SD15) -> Ed
             and `scheduler/scheduler_config.json`; the number of input channels is the file's.
 
     Raises:
-        UserError: the file is broken or of another layout (SD 2.x, SDXL, LoRA, ...).
+        UserError: the file is broken, lacks a tensor, or is of another layout (SDXL, LoRA, ...).
     """
-    from accelerate import init_empty_weights
     from diffusers import DDIMScheduler
+    from diffusers.loaders import single_file_utils
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers.models.clip.configuration_clip import CLIPTextConfig
+    from safetensors.torch import load_file
     from transformers.models.clip.modeling_clip import CLIPTextModel
 
-    tensors = _read_tensors(path)
-    unet_config = UNet2DConditionModel.load_config(configs / "unet")
-    unet_config["in_channels"] = tensors[_CONV_IN].shape[1]
-    with init_empty_weights():
-        unet = UNet2DConditionModel.from_config(unet_config)
-        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(configs / "vae"))
-        text_encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(configs / "text_encoder"))
-    averaged = ema_name(_CONV_IN) in tensors
-    unet_name = _averaged_unet_name if averaged else original_unet_name
-    _fill(unet, tensors, unet_name, dtype, path, "U-Net")
-    _fill(vae, tensors, original_vae_name, dtype, path, "autoencoder")
-    _fill(text_encoder, tensors, original_text_name, dtype, path, "text encoder")
+    parts = {part: f"the {part} of {path}" for part in ("U-Net", "autoencoder", "text encoder")}
+    headers = read_header(path, str(path))
+    _check_layout(headers, path)
+    takes = headers[_CONV_IN].shape[1]
+    _check(
+        UNet2DConditionModel,
+        _unet_names(headers, parts["U-Net"]),
+        single_file_utils.convert_ldm_unet_checkpoint,
+        configs / "unet",
+        parts["U-Net"],
+        in_channels=takes,
+    )
+    _check(
+        AutoencoderKL,
+        {name: header for name, header in headers.items() if name.startswith(_VAE)},
+        single_file_utils.convert_ldm_vae_checkpoint,
+        configs / "vae",
+        parts["autoencoder"],
+    )
+    tensors: dict[str, Tensor] = guarded(str(path), load_file, path)
+    text = {_text_name(name): tensor for name, tensor in tensors.items() if name.startswith(_TEXT)}
     return EditingModel(
-        unet=unet,
-        vae=vae,
-        text_encoder=text_encoder,
+        unet=load_original(
+            UNet2DConditionModel,
+            {n: t for n, t in tensors.items() if n.startswith((_UNET, _AVERAGED))},
+            configs / "unet",
+            parts["U-Net"],
+            dtype=dtype,
+            in_channels=takes,
+        ),
+        vae=load_original(
+            AutoencoderKL,
+            {n: t for n, t in tensors.items() if n.startswith(_VAE)},
+            configs / "vae",
+            parts["autoencoder"],
+            dtype=dtype,
+        ),
+        text_encoder=load_tensors(
+            CLIPTextModel, text, configs / "text_encoder", parts["text encoder"], dtype
+        ),
         tokenizer=clip_tokenizer(),
-        scheduler=DDIMScheduler.from_pretrained(configs / "scheduler"),
+        scheduler=from_folder(DDIMScheduler, configs / "scheduler"),
     )
 
 
@@ -90,47 +131,75 @@ def clip_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise broken_model(path, "content", f"no whole safetensors file, {error}") from None
-    starts = {"U-Net": _CONV_IN, "autoencoder": original_vae_name("encoder.conv_in.weight")}
-    starts["text encoder"] = original_text_name("embeddings.token_embedding.weight")
-    for part, name in starts.items():
-        if name not in tensors:
+def _check_layout(headers: Mapping[str, Header], path: Path) -> None:
+    """Refuse a file that is no whole checkpoint in this layout, saying what it is if we know."""
+    for beginning, kind in _NOT_OURS.items():
+        if any(name.startswith(beginning) for name in headers):
+            raise UserError(
+                f"{path} is {kind} in its original layout, and only Stable Diffusion 1.x is read "
+                "from a single file: take the model's diffusers folder instead."
+            )
+    needed = {"U-Net": _CONV_IN, "autoencoder": _VAE, "text encoder": _TEXT}
+    for part, beginning in needed.items():
+        if not any(name.startswith(beginning) for name in headers):
             raise UserError(
                 f"{path} is no whole Stable Diffusion 1.x checkpoint in the original layout "
-                f"(it has no {part}, {name}): take the model's diffusers folder instead."
+                f"(it has no {part}, {beginning}): take the model's diffusers folder instead."
             )
-    return tensors
+    if len(headers[_CONV_IN].shape) != 4:
+        raise cannot_load(f"the U-Net of {path}", f"{_CONV_IN} is {headers[_CONV_IN].shape}")
 
 
-def _averaged_unet_name(name: str) -> str:
-    return ema_name(original_unet_name(name))
+def _unet_names(headers: Mapping[str, Header], what: str) -> dict[str, Header]:
+    """The tensors of the U-Net that is taken: where one is averaged, all must be.
+
+    The original code kept the average under the same names without their dots.
+    """
+    plain = {name: header for name, header in headers.items() if name.startswith(_UNET)}
+    averages = {name: _AVERAGED + "".join(name.split(".")[1:]) for name in plain}
+    if not any(average in headers for average in averages.values()):
+        return plain
+    report(what, [average for average in averages.values() if average not in headers], (), ())
+    return {name: headers[average] for name, average in averages.items()}
 
 
-def _fill(
-    model: Any,
-    tensors: dict[str, Tensor],
-    original_name: Callable[[str], str],
-    dtype: torch.dtype,
-    path: Path,
-    part: str,
+def _check(
+    kind: Any,
+    headers: Mapping[str, Header],
+    rename: Callable[..., dict[str, Any]],
+    configs: Path,
+    what: str,
+    **changes: Any,
 ) -> None:
-    """Put the file's tensors into an empty model, every one of them, shapes checked."""
-    weights = {}
-    for name, empty in model.state_dict().items():
-        tensor = tensors.get(original_name(name))
-        if tensor is None:
-            raise broken_model(path, part, f"{original_name(name)} is missing")
-        if tensor.ndim == empty.ndim + 2 and tensor.shape[2:].numel() == 1:
-            tensor = tensor.flatten(1)  # the autoencoder's attention was a 1x1 convolution
-        if tensor.shape != empty.shape:
-            shape, wanted = tuple(tensor.shape), tuple(empty.shape)
-            raise broken_model(path, part, f"{original_name(name)} is {shape}, not {wanted}")
-        weights[name] = tensor.to(dtype)
-    model.load_state_dict(weights, assign=True)
+    """Compare what a file holds of a network with what the network needs.
+
+    Raises:
+        UserError: a tensor is missing or misshapen.
+    """
+    import torch
+
+    config = kind.load_config(configs) | changes
+    model: nn.Module = build_empty(what, headers, kind.from_config, config)
+    empty = {name: torch.empty(h.shape, device="meta") for name, h in headers.items()}
+    original = {id(tensor): name for name, tensor in empty.items()}
+    renamed = guarded(what, rename, dict(empty), config=config)
+    names = {
+        name: original[id(tensor if tensor._base is None else tensor._base)]
+        for name, tensor in renamed.items()
+        if tensor is not None
+    }
+    there = {
+        name: Header(tuple(renamed[name].shape), headers[theirs].dtype)
+        for name, theirs in names.items()
+    }
+    wanted = model.state_dict().keys()
+    report(what, wanted - there.keys(), (), ())
+    check_shapes(model, there, what, names)
+    report(what, (), (), headers.keys() - {names[name] for name in wanted})
+
+
+def _text_name(name: str) -> str:
+    """E.g. `cond_stage_model.transformer.text_model.embeddings...` (in the oldest files without
+    `text_model.`) is `embeddings...`.
+    """
+    return name.removeprefix(_TEXT).removeprefix("text_model.")

@@ -49,6 +49,8 @@ def load_text_to_image(
         UserError: nothing is there, it is broken, it edits instead of drawing, or the ControlNet
             belongs to another kind of U-Net.
     """
+    from overpaint.models.fitting import check_parts
+
     device = pick_device(device)
     dtype = pick_dtype(dtype, device)
     parts = (
@@ -56,6 +58,7 @@ def load_text_to_image(
     )
     loaded = TextToImageModel(**{f.name: getattr(parts, f.name) for f in fields(Components)})
     loaded.name = str(model)
+    check_parts(loaded)
     _refuse_other_inputs(loaded)
     make_ready(loaded, device)
     if controlnet is not None:
@@ -86,12 +89,10 @@ def _nano_part(name: str) -> Path:
 def _load_controlnet(name: str | Path, dtype: torch.dtype) -> ControlNetModel:
     from diffusers.models.controlnets.controlnet import ControlNetModel
 
-    from overpaint.models.directory import load_weights
-    from overpaint.models.quiet import quiet_libraries
+    from overpaint.models.loading import load_network
 
     folder = _find_controlnet(name)
-    with quiet_libraries():
-        return load_weights(ControlNetModel.from_pretrained, folder.parent, folder.name, dtype)
+    return load_network(ControlNetModel, folder, f"the ControlNet {name}", dtype=dtype)
 
 
 def _find_controlnet(name: str | Path) -> Path:
@@ -115,18 +116,27 @@ def _find_controlnet(name: str | Path) -> Path:
 
 
 def _refuse_other_inputs(model: Components) -> None:
+    from overpaint.models.fitting import kind_of_unet
+
     takes, wanted = int(model.unet.config.in_channels), model.latent_channels
     if takes != wanted:
-        kind = "an editing model" if takes == 2 * wanted else "another kind of model"
+        advice = (
+            "give the model it was trained from"
+            if takes == 2 * wanted
+            else "give a text-to-image model"
+        )
         raise UserError(
             f"{model.name} cannot draw from words: its U-Net takes {takes} channels where a "
-            f"text-to-image one takes {wanted}, so it is {kind}; give the model it was trained from."
+            f"text-to-image one takes {wanted}, so it is {kind_of_unet(takes, wanted)}; {advice}."
         )
 
 
 def _refuse_misfit(model: Components, controlnet: ControlNetModel, name: str) -> None:
     """A ControlNet is a copy of the lower half of one U-Net, so the two must have one shape."""
+    from overpaint.models.fitting import check_network
+
     theirs, ours = controlnet.config, model.unet.config
+    check_network(theirs, name, "ControlNet")
     shapes: dict[str, tuple[Any, Any]] = {
         key: (theirs[key], ours[key])
         for key in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")

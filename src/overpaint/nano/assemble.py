@@ -17,6 +17,7 @@ from transformers import CLIPModel, CLIPTextModel
 
 from overpaint.errors import UserError
 from overpaint.files import dir_aside, write_json
+from overpaint.models.loading import load_network
 
 
 def noise_schedule() -> DDIMScheduler:
@@ -48,8 +49,8 @@ def assemble_base(autoencoder_run: Path, clip_run: Path, out: Path) -> Path:
     for needed in (autoencoder_run / "model", clip_run / "model", clip_run / "tokenizer"):
         if not needed.is_dir():
             raise UserError(f"there is no {needed}: finish its training first.")
-    vae = AutoencoderKL.from_pretrained(autoencoder_run / "model")
-    clip = CLIPModel.from_pretrained(clip_run / "model")
+    vae = load_network(AutoencoderKL, autoencoder_run / "model")
+    clip = load_network(CLIPModel, clip_run / "model")
     text_encoder = CLIPTextModel(clip.config.text_config)
     text_encoder.load_state_dict(clip.text_model.state_dict())
     with dir_aside(out) as aside:
@@ -79,11 +80,11 @@ def ship(editor: Path, base: Path, parent: Path, controlnet: Path, out: Path) ->
     with dir_aside(out) as aside:
         shutil.copytree(editor, aside, dirs_exist_ok=True)
         (aside / "README.md").unlink(missing_ok=True)
-        _shorten(UNet2DConditionModel.from_pretrained(aside / "unet"), aside / "unet")
-        _shorten(UNet2DConditionModel.from_pretrained(parent / "unet"), aside / "text_to_image")
+        _shorten(load_network(UNet2DConditionModel, aside / "unet"), aside / "unet")
+        _shorten(load_network(UNet2DConditionModel, parent / "unet"), aside / "text_to_image")
         shutil.copy(parent / "scheduler" / SCHEDULER_CONFIG_NAME, aside / "text_to_image")
-        _shorten(ControlNetModel.from_pretrained(controlnet), aside / "controlnet")
-        clip = CLIPModel.from_pretrained(base / "clip").half()
+        _shorten(load_network(ControlNetModel, controlnet), aside / "controlnet")
+        clip = load_network(CLIPModel, base / "clip").half()
         # transformers would load float16 weights as float16, which processors compute slowly.
         clip.config.dtype = torch.float32
         clip.save_pretrained(aside / "clip")

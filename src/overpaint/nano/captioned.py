@@ -24,7 +24,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from overpaint.diffusion.conditioning_dropout import drop_text
 from overpaint.diffusion.noising import add_noise, target
 from overpaint.errors import UserError
-from overpaint.models import quiet_libraries
+from overpaint.models.loading import from_folder, load_network
 from overpaint.nano.pictures import to_tensor
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.examples import is_held_out, sample_caption
@@ -117,13 +117,12 @@ def load_parts(base: Path, device: torch.device) -> Parts:
     for part in ("vae", "text_encoder", "tokenizer", "scheduler"):
         if not (base / part).is_dir():
             raise UserError(f"there is no {base / part}: run `assemble` first.")
-    with quiet_libraries():
-        vae = AutoencoderKL.from_pretrained(base / "vae")
-        text_encoder = CLIPTextModel.from_pretrained(base / "text_encoder")
+    vae = load_network(AutoencoderKL, base / "vae")
+    text_encoder = load_network(CLIPTextModel, base / "text_encoder")
     for part in (vae, text_encoder):
         part.float().eval().requires_grad_(False).to(device)
-    tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
-    return Parts(vae, text_encoder, tokenizer, DDIMScheduler.from_pretrained(base / "scheduler"))
+    tokenizer = from_folder(CLIPTokenizer, base / "tokenizer")
+    return Parts(vae, text_encoder, tokenizer, from_folder(DDIMScheduler, base / "scheduler"))
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from overpaint.digests import digest
 from overpaint.errors import UserError
 from overpaint.files import dir_aside
+from overpaint.models.loading import from_folder, load_network
 from overpaint.nano.pictures import UNTOLD, HardCaptions, hard_captions, sample_seeds, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
 from overpaint.scenes.catalogue import World, catalogue
@@ -186,8 +187,8 @@ def train_clip(
     if start is not None and not where.is_dir():
         with dir_aside(where) as aside:
             shutil.copytree(start / "tokenizer", aside, dirs_exist_ok=True)
-    tokenizer = CLIPTokenizer.from_pretrained(where if where.is_dir() else train_tokenizer(out))
-    vae = None if autoencoder is None else AutoencoderKL.from_pretrained(autoencoder / "model")
+    tokenizer = from_folder(CLIPTokenizer, where if where.is_dir() else train_tokenizer(out))
+    vae = None if autoencoder is None else load_network(AutoencoderKL, autoencoder / "model")
 
     def encode(texts: list[str]) -> Tensor:
         tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")

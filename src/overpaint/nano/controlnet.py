@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from overpaint.errors import UserError
 from overpaint.files import dir_aside
-from overpaint.models import quiet_libraries
+from overpaint.models.loading import load_network
 from overpaint.nano.captioned import Captioned, CaptionedRecipe, cached_array, load_parts, take
 from overpaint.pairs.canny import canny
 from overpaint.seeds import derive_seed
@@ -60,8 +60,7 @@ def train_controlnet(
     work = out.with_name(f"{out.name}.training")
     state = make_accelerator(recipe.loop)
     parts = load_parts(parent, state.device)
-    with quiet_libraries():
-        unet = UNet2DConditionModel.from_pretrained(parent / "unet", torch_dtype=torch.float32)
+    unet = load_network(UNet2DConditionModel, parent / "unet")
     unet.eval().requires_grad_(False).to(state.device)
     folder = cache or work / "cache"
     data = recipe.latents(parts, folder, state)

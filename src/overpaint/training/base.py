@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from transformers.models.clip.modeling_clip import CLIPTextModel
-from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
 from overpaint.diffusion.noising import PREDICTIONS
 from overpaint.diffusion.widening import widen_conv_in
 from overpaint.errors import UserError
-from overpaint.models import (
-    Components,
-    EditingModel,
-    load_model,
-    load_text_to_image,
-    quiet_libraries,
-)
+from overpaint.models import Components, EditingModel, load_model, load_text_to_image
+from overpaint.models.directory import frozen_parts, part_of, scheduler_class
+from overpaint.models.fitting import check_parts, kind_of_unet
+from overpaint.models.folders import read_table
+from overpaint.models.loading import from_folder
 from overpaint.models.names import PARENT
 from overpaint.seeds import derive_seed
 from overpaint.training.settings import TrainSettings
@@ -86,24 +79,16 @@ def fresh_unet(settings: TrainSettings, vae: Any, text_encoder: Any) -> UNet2DCo
 
 
 def _load_without_unet(folder: Path, settings: TrainSettings) -> EditingModel:
-    try:
-        name = json.loads((folder / "scheduler/scheduler_config.json").read_text())["_class_name"]
-        with quiet_libraries():
-            vae = AutoencoderKL.from_pretrained(folder / "vae", use_safetensors=True)
-            text_encoder = CLIPTextModel.from_pretrained(
-                folder / "text_encoder", use_safetensors=True
-            )
-            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-            scheduler = getattr(diffusers, name).from_pretrained(folder / "scheduler")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        words = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{folder} cannot be trained from: it must hold vae, text_encoder, tokenizer and "
-            f"scheduler as diffusers writes them ({words})."
-        ) from error
-    vae, text_encoder = vae.float(), text_encoder.float()
-    unet = fresh_unet(settings, vae, text_encoder)
-    return EditingModel(unet, vae, text_encoder, tokenizer, scheduler, name=str(folder))
+    config = "scheduler_config.json"
+    scheduler, what = part_of(folder, "scheduler")
+    kind = scheduler_class(read_table(scheduler / config, what).get("_class_name"), what)
+    parts = frozen_parts(folder, torch.float32)
+    return EditingModel(
+        unet=fresh_unet(settings, parts["vae"], parts["text_encoder"]),
+        **parts,
+        scheduler=from_folder(kind, scheduler, what),
+        name=str(folder),
+    )
 
 
 def _load_parent() -> EditingModel:
@@ -120,11 +105,13 @@ def _is_parts(model: str | Path, settings: TrainSettings) -> bool:
 
 
 def _check(base: EditingModel, settings: TrainSettings) -> None:
-    latent = base.latent_channels
-    if base.unet.config.in_channels not in (latent, 2 * latent):
+    check_parts(base)
+    latent, takes = base.latent_channels, int(base.unet.config.in_channels)
+    if takes not in (latent, 2 * latent):
         raise UserError(
-            f"{base.name} cannot become an editor: its U-Net takes {base.unet.config.in_channels} "
-            f"channels where {latent} (text to image) or {2 * latent} (editing) are needed."
+            f"{base.name} cannot become an editor: its U-Net takes {takes} channels where {latent} "
+            f"(text to image) or {2 * latent} (editing) are needed, so it is "
+            f"{kind_of_unet(takes, latent)}; give a text-to-image model."
         )
     if settings.resolution % base.coarsest_factor:
         raise UserError(

@@ -3,7 +3,7 @@
 A single-file checkpoint is one flat table of tensors: `model.diffusion_model.` for the U-Net,
 `first_stage_model.` for the autoencoder, `cond_stage_model.transformer.` for the text tower
 (and `model_ema.`, where the averaged U-Net was kept, with its dots left out). The same map
-serves reading (look up every parameter that our model has) and writing.
+serves the tests and `full_size_smoke.py`, which write such files; reading is diffusers' own.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _VAE_INNER = {
 }
 
 
-def original_unet_name(name: str) -> str:
+def original_unet_name(name: str, layers: int = LAYERS) -> str:
     """E.g. `down_blocks.1.resnets.0.conv1.weight` is
     `model.diffusion_model.input_blocks.4.0.in_layers.2.weight`.
     """
@@ -65,10 +65,12 @@ def original_unet_name(name: str) -> str:
     if match is None:
         raise ValueError(f"no Stable Diffusion 1.x U-Net has a parameter {name!r}")
     side, level, kind, layer, rest = match.groups()
-    return "model.diffusion_model." + _unet_block(side, int(level), kind, int(layer), rest)
+    return "model.diffusion_model." + _unet_block(
+        side, int(level), kind, int(layer), rest, layers + 1
+    )
 
 
-def original_vae_name(name: str) -> str:
+def original_vae_name(name: str, levels: int = LEVELS) -> str:
     """E.g. `decoder.up_blocks.0.resnets.1.conv1.weight` is
     `first_stage_model.decoder.up.3.block.1.conv1.weight`.
     """
@@ -82,7 +84,7 @@ def original_vae_name(name: str) -> str:
         return f"first_stage_model.{side}.{rest}"
     side, level, kind, layer, rest = match.groups()
     # The original numbers the decoder's levels by resolution, diffusers by order of use.
-    at = f"down.{level}" if side == "encoder" else f"up.{LEVELS - 1 - int(level)}"
+    at = f"down.{level}" if side == "encoder" else f"up.{levels - 1 - int(level)}"
     block = f"block.{layer}.{_replace_start(rest, _VAE_INNER)}"
     inner = block if kind == "resnets" else f"{kind.removesuffix('rs')}.{rest}"
     return f"first_stage_model.{side}.{at}.{inner}"
@@ -100,18 +102,18 @@ def ema_name(original: str) -> str:
     return "model_ema." + original.removeprefix("model.").replace(".", "")
 
 
-def _unet_block(side: str, level: int, kind: str, layer: int, rest: str) -> str:
+def _unet_block(side: str, level: int, kind: str, layer: int, rest: str, run: int) -> str:
     """Each level is a run of numbered blocks: its layers, and (below) one that changes size."""
     if side == "down":
-        number = 1 + (LAYERS + 1) * level + layer
+        number = 1 + run * level + layer
         if kind == "downsamplers":
-            return f"input_blocks.{1 + (LAYERS + 1) * level + LAYERS}.0.{_op(rest)}"
+            return f"input_blocks.{run * (level + 1)}.0.{_op(rest)}"
         block = f"input_blocks.{number}"
     else:
-        block = f"output_blocks.{(LAYERS + 1) * level + layer}"
+        block = f"output_blocks.{run * level + layer}"
         if kind == "upsamplers":
             # It is the last part of the level's last block, after the attention if there is one.
-            return f"output_blocks.{(LAYERS + 1) * level + LAYERS}.{1 if level == 0 else 2}.{rest}"
+            return f"output_blocks.{run * (level + 1) - 1}.{1 if level == 0 else 2}.{rest}"
     if kind == "resnets":
         return f"{block}.0.{_replace_start(rest, _UNET_RESNET)}"
     return f"{block}.1.{rest}"
