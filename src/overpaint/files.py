@@ -13,9 +13,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from overpaint.errors import UserError
+
+_MAX_JSON = 64 << 20  # bytes; once parsed it takes some ten times as much memory
+
+JsonT = TypeVar("JsonT", bound="dict[str, Any] | list[Any]")
 
 
 def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) -> None:
@@ -99,6 +103,55 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         UserError: it cannot be written.
     """
     write_atomic(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The value of a JSON text, in UTF-8, UTF-16 or UTF-32 where it is bytes.
+
+    Raises:
+        ValueError: it is no JSON, no text, or nested too deeply, in few words.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no text in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg.lower()} in line {error.lineno}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ValueError("it holds a number of too many digits") from error
+
+
+def read_json(path: str | Path, kind: type[JsonT]) -> JsonT:
+    """The table (`dict`) or list (`list`) in a JSON file.
+
+    Raises:
+        UserError: it cannot be read, is no whole JSON, or holds something else.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_MAX_JSON + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {reason(error)}.") from error
+    except ValueError as error:  # a NUL in the name
+        raise UserError(f"cannot read {path}: {error}.") from error
+    if len(content) > _MAX_JSON:
+        raise UserError(f"{path} is larger than {_MAX_JSON >> 20} MiB: it is not read as JSON.")
+    try:
+        value = parse_json(content)
+    except ValueError as error:
+        raise UserError(f"{path} is no whole JSON file: {error}.") from error
+    if not isinstance(value, kind):
+        what = "a table of keys and values" if issubclass(kind, dict) else "a list"
+        raise UserError(f"{path} does not hold {what}, but {_json_name(value)}.")
+    return value
+
+
+def _json_name(value: Any) -> str:
+    names = {dict: "a table", list: "a list", str: "a text", bool: "true or false"}
+    return "nothing" if value is None else names.get(type(value), "a number")
 
 
 def name_aside(path: Path) -> Path:
