@@ -29,14 +29,17 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *SOURCE.
 # leaves). The picture is in the design: data flows one way, and no stage sees another.
 LEAVES = {"errors", "files", "digests", "sealed", "artifact", "seeds", "progress", "tally", "text"}
 BASE = {"diffusion", "rows", "pixels", "images", "fetch", "recipe", "sheets", "pages"}
-BASE |= {"cells", "parquet"}
+BASE |= {"cells", "parquet", "posting"}
 GROUND = BASE | {"shards", "formats", "models", "scenes"}
 MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
     "diffusion": set(),
     "rows": set(),
-    "recipe": set(),
-    "fetch": set(),
+    "recipe": {"plain_yaml"},
+    "plain_yaml": set(),
+    "deadlines": set(),
+    "fetch": {"deadlines"},
+    "posting": {"deadlines"},
     "pixels": set(),
     "stills": set(),
     "parquet": set(),

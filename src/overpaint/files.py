@@ -6,6 +6,7 @@ dataset loaders skip), flushed to the disk, and renamed into place.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import secrets
@@ -17,6 +18,12 @@ from typing import Any, TypeVar
 
 from overpaint.errors import UserError
 
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _MAX_JSON = 64 << 20  # bytes; once parsed it takes some ten times as much memory
 
 JsonT = TypeVar("JsonT", bound="dict[str, Any] | list[Any]")
@@ -105,6 +112,37 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_atomic(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
+def read_bytes(path: str | Path, most: int, what: str = "") -> bytes:
+    """A small file whole; what is no ordinary file (a pipe, a device) is not waited for.
+
+    `what` ("the recipe ", say) goes before its name in messages.
+
+    Raises:
+        UserError: it is missing, no ordinary file, larger than `most` bytes, or cannot be read.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UserError(f"cannot read {what}{path}: it is no ordinary file.")
+        with path.open("rb") as stream:
+            content = stream.read(most + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {what}{path}: {reason(error)}.") from error
+    except ValueError as error:  # a NUL in the name
+        raise UserError(f"cannot read {what}{path}: {error}.") from error
+    if len(content) > most:
+        raise UserError(f"cannot read {what}{path}: it is larger than {most >> 20} MiB.")
+    return content
+
+
+def encoding_of(start: bytes) -> str:
+    """The encoding of a text that begins so: UTF-8 unless a byte order mark says otherwise."""
+    for mark, name in _MARKS:
+        if start.startswith(mark):
+            return name
+    return "utf-8-sig"
+
+
 def parse_json(content: bytes | str) -> Any:
     """The value of a JSON text, in UTF-8, UTF-16 or UTF-32 where it is bytes.
 
@@ -129,16 +167,7 @@ def read_json(path: str | Path, kind: type[JsonT]) -> JsonT:
     Raises:
         UserError: it cannot be read, is no whole JSON, or holds something else.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_JSON + 1)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {reason(error)}.") from error
-    except ValueError as error:  # a NUL in the name
-        raise UserError(f"cannot read {path}: {error}.") from error
-    if len(content) > _MAX_JSON:
-        raise UserError(f"{path} is larger than {_MAX_JSON >> 20} MiB: it is not read as JSON.")
+    content = read_bytes(path, _MAX_JSON)
     try:
         value = parse_json(content)
     except ValueError as error:
