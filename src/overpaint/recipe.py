@@ -209,8 +209,9 @@ class _Source:
             text = content.decode(encoding)
         except UnicodeDecodeError as error:
             line = content[: error.start].count(b"\n") + 1
+            kind = encoding.removesuffix("-sig").upper()
             raise UserError(
-                f"cannot read the recipe {path}: line {line} is no text in UTF-8."
+                f"cannot read the recipe {path}: line {line} is no {kind} text."
             ) from error
         tree = parse_yaml(text, str(path), lambda node: self._note_places(node, ()))
         if tree is None:
