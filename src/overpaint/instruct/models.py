@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
-from overpaint.files import cannot_write, dir_aside, write_atomic
+from overpaint.files import cannot_write, dir_aside, read_json, write_atomic
 from overpaint.instruct.settings import LOCAL_TEMPERATURE, FormatName
 from overpaint.models.origin import model_origin
 
@@ -142,11 +142,10 @@ def read_note(place: Path | str) -> dict[str, Any]:
     path = Path(place, NOTE)
     if not path.is_file():
         return {}
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"cannot read {path}: it is no JSON.") from error
-    return dict(note.get("instruct", {}))
+    note = read_json(path, dict).get("instruct", {})
+    if not isinstance(note, dict):
+        raise UserError(f"{path} holds no table `instruct`: it is not what fine-tuning wrote.")
+    return note
 
 
 def write_note(folder: Path, text_format: FormatName, base: str, temperature: float | None) -> None:
@@ -250,8 +249,10 @@ def _need_peft(adapter: Path) -> None:
 
 def _base_of(adapter: Path) -> Path | str:
     """Where the model is that an adapter was trained on."""
-    stored = json.loads((adapter / _ADAPTER).read_text(encoding="utf-8"))
-    name = read_note(adapter).get("base") or stored["base_model_name_or_path"]
+    stored = read_json(adapter / _ADAPTER, dict)
+    name = read_note(adapter).get("base") or stored.get("base_model_name_or_path")
+    if not isinstance(name, str):
+        raise UserError(f"{adapter / _ADAPTER} does not say on which model it was trained.")
     return find_language_model(name)
 
 

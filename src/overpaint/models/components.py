@@ -6,12 +6,12 @@ stock components are loaded directly and held in a small dataclass.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
+from overpaint.files import read_json
 from overpaint.models.devices import pick_device, pick_dtype
 from overpaint.models.names import ACCEPTED, find_model
 
@@ -170,9 +170,8 @@ def read_defaults(folder: Path) -> EditDefaults:
     if not path.is_file():
         return EditDefaults()
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        defaults = EditDefaults(**values)
-    except (OSError, ValueError, TypeError) as error:
+        defaults = EditDefaults(**read_json(path, dict))
+    except TypeError as error:
         raise UserError(f"{path} is broken: {error}.") from None
     numbers = (defaults.guidance_scale, defaults.image_guidance_scale)
     if not isinstance(defaults.num_inference_steps, int) or defaults.num_inference_steps < 1:

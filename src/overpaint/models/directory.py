@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
+from overpaint.files import read_json
 from overpaint.models.components import EditingModel, broken_model, read_defaults
 from overpaint.models.names import PICKLES, refuse_pickle
 from overpaint.models.quiet import quiet_libraries
@@ -57,12 +57,9 @@ def load_directory(
 def _read_index(folder: Path) -> dict[str, Any]:
     path = folder / "model_index.json"
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json(path, dict)
+    except UserError as error:
         raise broken_model(folder, "model_index.json", error) from None
-    if not isinstance(index, dict):
-        raise broken_model(folder, "model_index.json", "it holds no table of parts")
-    return index
 
 
 def _check_class(folder: Path, index: dict[str, Any], part: str, accepted: tuple[str, ...]) -> None:

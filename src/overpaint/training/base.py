@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from transformers.models.clip.tokenization_clip import CLIPTokenizer
 from overpaint.diffusion.noising import PREDICTIONS
 from overpaint.diffusion.widening import widen_conv_in
 from overpaint.errors import UserError
+from overpaint.files import read_json
 from overpaint.models import (
     Components,
     EditingModel,
@@ -87,7 +87,7 @@ def fresh_unet(settings: TrainSettings, vae: Any, text_encoder: Any) -> UNet2DCo
 
 def _load_without_unet(folder: Path, settings: TrainSettings) -> EditingModel:
     try:
-        name = json.loads((folder / "scheduler/scheduler_config.json").read_text())["_class_name"]
+        name = read_json(folder / "scheduler/scheduler_config.json", dict)["_class_name"]
         with quiet_libraries():
             vae = AutoencoderKL.from_pretrained(folder / "vae", use_safetensors=True)
             text_encoder = CLIPTextModel.from_pretrained(

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from overpaint.errors import UserError
-from overpaint.files import dir_aside
+from overpaint.files import dir_aside, parse_json
 
 _STATE = "state.json"
 _BLOCK = 1 << 22
@@ -94,7 +94,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         Damaged: a file is missing, cut short or differs from its checksum.
     """
     try:
-        state = json.loads((path / _STATE).read_text())
+        state = parse_json((path / _STATE).read_bytes())
         parts = {}
         for name, checksum in state["files"].items():
             if _checksum(path / name) != checksum:
