@@ -66,6 +66,8 @@ _BROKEN = (
     *(ArithmeticError, AssertionError, MemoryError, RuntimeError, struct.error, zlib.error),
 )
 
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
 _warnings_lock = threading.Lock()
 
 
@@ -151,7 +153,7 @@ def load_opacity(source: bytes) -> Image.Image | None:
             _Limits(1, most_pixels(image.format, MAX_PIXELS)).check(image.size, "the mask")
             _load(image)
             return split_alpha(image)[1]
-    except (UserError, Image.DecompressionBombError, Image.DecompressionBombWarning, *_BROKEN):
+    except (UserError, *_BOMB, *_BROKEN):
         return None
 
 
@@ -255,8 +257,8 @@ def _decode(
     try:
         with _without_warnings():
             image = _open_still(stream)
-    except Image.DecompressionBombError as error:
-        raise limits.too_large(name, "more than 179 million") from error
+    except _BOMB as error:
+        raise limits.too_large(name, "more than is safe") from error
     except _BROKEN as error:
         if begins_like_a_picture(start):
             raise _damaged(name) from error
@@ -269,11 +271,13 @@ def _decode(
 
 
 def _open_still(stream: BinaryIO) -> Image.Image:
+    """The picture undecoded; to be called within `_without_warnings`."""
     stream.seek(0)
     try:
         return Image.open(stream, formats=COMMON)
     except UnidentifiedImageError:
         stream.seek(0)
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # icons decode at once
         return Image.open(stream, formats=other_formats())
 
 
@@ -285,7 +289,7 @@ def _upright_rgb(
     limits.check(image.size, name)
     try:
         _load(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except _BOMB as error:
         raise limits.too_large(name, "more than is safe") from error
     except _BROKEN as error:
         raise _damaged(name) from error
