@@ -66,6 +66,8 @@ _BROKEN = (
     *(ArithmeticError, AssertionError, MemoryError, RuntimeError, struct.error, zlib.error),
 )
 
+_SHOWN = 200  # characters of a path in a message
+
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _warnings_lock = threading.Lock()
@@ -361,7 +363,8 @@ def _damaged(name: str) -> UserError:
 
 def _shown(path: str | os.PathLike[str]) -> str:
     """A path fit for one line of a terminal."""
-    return printable(os.fspath(path))
+    name = printable(os.fspath(path))
+    return name if len(name) <= _SHOWN else f"{name[: _SHOWN // 2]}…{name[-_SHOWN // 2 :]}"
 
 
 @contextmanager

@@ -167,6 +167,7 @@ class _File:
 _NOT_WHOLE = "it is no whole parquet file"
 
 
-def _state(path: Path) -> tuple[int, int, int]:
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes with a file's content; the time of the inode no program can set."""
     found = os.stat(path)
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
