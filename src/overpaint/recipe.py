@@ -46,6 +46,7 @@ STAGES = ("instruct", "pairs", "train", "evaluate")
 """The blocks of a recipe, in the order in which they are done."""
 
 _MAX_BYTES = 1 << 20
+_ERRORS = 10  # that a message names
 _SHOWN = 80  # characters of a value or key that a message repeats
 
 LOCKED_PACKAGES = (
@@ -266,7 +267,10 @@ class _Source:
         try:
             return kind.model_validate(tree)
         except ValidationError as error:
-            parts = [self._one(detail, kind) for detail in error.errors(include_url=False)]
+            details = error.errors(include_url=False)
+            parts = [self._one(detail, kind) for detail in details[:_ERRORS]]
+            if len(details) > _ERRORS:
+                parts.append(f"and {len(details) - _ERRORS} more")
             sentence = "; ".join(parts)
             end = "" if sentence.endswith("?") else "."
             raise UserError(f"{self.name}: {sentence}{end}") from error

@@ -12,10 +12,11 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# ECMA-48 sequences: a command (CSI), a string (OSC, DCS, ...) up to its end, or two characters.
+# ECMA-48 sequences: a command (CSI), a string (OSC, DCS, ...) that
+# has an end (one without would take our own words along), or two characters.
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
 )
 # Control and format characters; the two joiners among them spell emoji and Persian.
