@@ -11,7 +11,7 @@ from overpaint.instruct.scripts import BINDING, alike, split_words
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 # The two joiners stay between letters that are not Latin: they spell Persian, Hindi and emoji.
 _UNSEEN = re.compile(
-    r"(?<![^\x00-\u024f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\u024f])|[\u200b\u200e\u200f\u2028-\u202e\u2060\ufeff\x00-\x08\x0e-\x1f\x7f-\x9f]"
+    r"(?<![^\x00-\u024f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\u024f])|[\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u061c\u00ad\ufeff\ud800-\udfff\x00-\x08\x0e-\x1f\x7f-\x9f]"
 )
 
 ARTICLES = frozenset("a an the".split())
