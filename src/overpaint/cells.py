@@ -52,6 +52,11 @@ def text_of(cell: Any, where: str) -> str:
     return cell
 
 
+def words_of(cell: Any) -> str | None:
+    """The text of a cell that may be empty; None where it is, or holds something else."""
+    return cell if isinstance(cell, str) and cell.strip() else None
+
+
 def bytes_of(cell: Any) -> bytes:
     """What tells the picture of a cell from another's: its bytes, else its path as bytes."""
     content, path = _stored(cell)

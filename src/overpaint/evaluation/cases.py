@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overpaint.cells import bytes_of, picture_of, text_of
+from overpaint.cells import bytes_of, picture_of, text_of, words_of
 from overpaint.digests import digest
 from overpaint.evaluation.accuracy import benchmark_example
 from overpaint.evaluation.pixelwise import Pixels
@@ -125,9 +125,9 @@ def _pair_cases(folder: Path) -> CaseSet:
             key=f"{index}-{_fingerprint(row['original_image'])}",
             instruction=text_of(row["edit_prompt"], f"{where}, edit_prompt"),
             original=original,
-            kind=row.get("kind") or WITHOUT_KIND,
-            original_prompt=row.get("original_prompt") or None,
-            edited_prompt=row.get("edited_prompt") or None,
+            kind=words_of(row.get("kind")) or WITHOUT_KIND,
+            original_prompt=words_of(row.get("original_prompt")),
+            edited_prompt=words_of(row.get("edited_prompt")),
             targets=(target,),
             untouched=untouched,
         )

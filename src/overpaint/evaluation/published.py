@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overpaint.cells import bytes_of, inside, picture_of, text_of
+from overpaint.cells import bytes_of, inside, picture_of, text_of, words_of
 from overpaint.digests import combined, digest
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import (
@@ -170,9 +170,9 @@ def _emu_edit_rows(folder: Path, paths: list[Path]) -> CaseSet:
             key=f"emu-edit-{row.get('split')}-{row.get('idx', index)}-{row.get('hash')}",
             instruction=text_of(row["instruction"], f"{where}, instruction"),
             original=picture_of(row["image"], folder, f"{where}, image"),
-            kind=row.get("task") or WITHOUT_KIND,
-            original_prompt=row.get("input_caption") or None,
-            edited_prompt=row.get("output_caption") or None,
+            kind=words_of(row.get("task")) or WITHOUT_KIND,
+            original_prompt=words_of(row.get("input_caption")),
+            edited_prompt=words_of(row.get("output_caption")),
         )
 
     settings = {"data": "emu-edit", "folder": folder.name, "count": len(rows)}

@@ -95,7 +95,7 @@ def _load_without_unet(folder: Path, settings: TrainSettings) -> EditingModel:
             )
             tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
             scheduler = getattr(diffusers, name).from_pretrained(folder / "scheduler")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (UserError, OSError, ValueError, KeyError, AttributeError) as error:
         words = " ".join(str(error).split())[:200]
         raise UserError(
             f"{folder} cannot be trained from: it must hold vae, text_encoder, tokenizer and "

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from overpaint.errors import UserError
 from overpaint.files import dir_aside, parse_json
+from overpaint.text import printable
 
 _STATE = "state.json"
 _BLOCK = 1 << 22
@@ -74,7 +75,8 @@ def read_newest(folder: Path) -> Checkpoint | None:
         try:
             checkpoint = read_checkpoint(path)
         except Damaged as error:
-            print(f"overpaint: passing over a damaged checkpoint: {error}", file=sys.stderr)
+            words = printable(error)
+            print(f"overpaint: passing over a damaged checkpoint: {words}", file=sys.stderr)
             damaged.append(path)
             continue
         for bad in damaged:
