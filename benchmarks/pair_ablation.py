@@ -30,7 +30,7 @@ from random import Random
 from typing import Any
 
 from overpaint.cli import main as overpaint
-from overpaint.evaluation.cases import scene_cases, undecoded
+from overpaint.evaluation.cases import scene_cases
 from overpaint.evaluation.comparison import show_difference
 from overpaint.evaluation.evaluate import evaluate
 from overpaint.evaluation.intervals import Estimate
@@ -151,7 +151,7 @@ def rows_of(arm: str, out: Path, options: argparse.Namespace) -> list[Row]:
 
 def stored(folder: Path) -> list[Row]:
     """The rows of a folder of pairs, pictures as they are stored."""
-    return list(undecoded(read_pairs(folder)))
+    return list(read_pairs(folder))
 
 
 def by_lot(candidates: Sequence[Row], seed: int) -> Row:

@@ -269,6 +269,59 @@ def test_a_server_that_drips_is_cut_off(
     assert "it took longer than 0.3 s" in refusal(server.url + "/", total_seconds=0.3)
 
 
+def test_a_name_server_that_hangs_is_left_behind(
+    stop: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking a name up has no limit of its own."""
+
+    def hang(*_: object, **__: object) -> None:
+        stop.wait(20)
+        raise OSError("never found")
+
+    monkeypatch.setattr("socket.getaddrinfo", hang)
+    assert "it took longer than 0.2 s" in refusal("http://slow.example/x.png", total_seconds=0.2)
+
+
+READ_DIFFERENTLY = [
+    "http://10.0.0.1\\@example.com/x.png", "http:\\\\example.com/x.png",
+    "http://example.com\\.evil.com/", "http://example.com/\\..\\x.png",
+    "http://exa\tmple.com/", "http://example.com/\x1b[2Jx.png", "http://example.com/\x7f",
+    "http://exa\u00admple.com/",
+]  # fmt: skip
+NO_HEAD_CARRIES = [
+    "http://exa\nmple.com/x.png", "http://example.com/\x00.png", "http://a\ud800b.com/",
+    "http://example.com/\u202egnp.exe", "http://exam\u2066ple.com/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", READ_DIFFERENTLY + NO_HEAD_CARRIES)
+def test_an_address_that_programs_read_differently_is_not_fetched(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """A backslash is a slash to some, and control characters are left out by some."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a name was looked up")
+
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    assert refusal(url).isprintable()
+
+
+@pytest.mark.parametrize("url", READ_DIFFERENTLY)
+def test_a_redirect_to_such_an_address_is_not_followed(server: Server, url: str) -> None:
+    server.answers["/"] = answer(302, Location=url)
+    assert refusal(server.url + "/").isprintable()
+    assert server.asked == ["/"]
+
+
+def test_a_reason_of_a_server_is_printed_plainly(server: Server) -> None:
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.0 404 \x1b[31mNo\x9b2J \x1b]0;t\x07such\r\n\r\n")
+
+    server.answers["/"] = send
+    assert "answered 404 No such; check" in refusal(server.url + "/")
+
+
 def test_a_silent_server_is_given_up(
     server: Server, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,3 +161,73 @@ def test_what_lies_in_a_folder_here_is_no_dataset_id(
     (tmp_path / "demo").mkdir()
     with pytest.raises(UserError, match="there is no file or folder demo/triplets"):
         read_triplets("demo/triplets", Tally())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl"])
+def test_texts_are_read_in_the_encoding_of_their_mark(
+    tmp_path: Path, encoding: str, suffix: str
+) -> None:
+    path = tmp_path / f"captions{suffix}"
+    texts = {".txt": "a café\n\n猫と犬\n", ".csv": "caption\na café\n猫と犬\n"}
+    texts[".jsonl"] = '{"caption": "a café"}\n{"caption": "猫と犬"}\n'
+    path.write_text(texts[suffix], encoding=encoding)
+    tally = Tally()
+    assert read_captions(path, tally) == ["a café", "猫と犬"]
+    assert not tally.rejected
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_said(tmp_path: Path, encoding: str, suffix: str) -> None:
+    path = tmp_path / f"captions{suffix}"
+    path.write_text("caption\na cat\n", encoding=encoding)
+    with pytest.raises(UserError, match=r"perhaps it is UTF-16 .*: save it as UTF-8"):
+        read_captions(path, Tally())
+
+
+def test_a_line_that_is_no_text_costs_itself_and_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "captions.txt"
+    path.write_bytes("a cat\na caf\xe9\n\na dog\n".encode("latin-1"))
+    tally = Tally()
+    assert read_captions(path, tally) == ["a cat", "a dog"]
+    assert tally.examples == {"invalid UTF-8": ["line 2 of captions.txt"]}
+    path.write_bytes("a cat\na dog\nx".encode("utf-16")[:-1])
+    tally = Tally()
+    assert read_captions(path, tally) == ["a cat", "a dog"]
+    assert tally.examples == {"invalid UTF-16": ["line 3 of captions.txt"]}
+    path.write_bytes(
+        b"\xff\xfe" + "a cat\na \udc00 dog\nend\n".encode("utf-16-le", "surrogatepass")
+    )
+    tally = Tally()
+    assert read_captions(path, tally) == ["a cat", "end"]
+    assert tally.examples == {"invalid UTF-16": ["line 2 of captions.txt"]}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"caption": "\\ud800"}', '{"caption": "x", "other": "\\udfff"}', "[" * 50_000, "[1]", "5",
+     '{"caption": ' + "9" * 5000 + "}", "{", "null", '{"caption": null}', '{"caption": {"a": 1}}',
+     '{"\\u001b[31m": "\\u202e"}'],
+    ids=range(11),
+)  # fmt: skip
+def test_a_row_of_any_shape_costs_itself(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "captions.jsonl"
+    path.write_text('{"caption": "a cat"}\n' + line + '\n{"caption": "a dog"}\n')
+    tally = Tally()
+    assert read_captions(path, tally) == ["a cat", "a dog"]
+    assert tally.rejected.total() == 1
+    (examples,) = tally.examples.values()
+    assert examples[0].isprintable()
+
+
+def test_invalid_text_in_parquet_costs_its_row(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    raw = pa.array([b"a cat", b"\xff\xfe", b"a dog"], pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
+    pq.write_table(pa.table({"caption": text}), tmp_path / "x.parquet")
+    tally = Tally()
+    assert read_captions(tmp_path / "x.parquet", tally) == ["a cat", "a dog"]
+    assert tally.examples == {"invalid UTF-8": ["row 1 of x.parquet"]}

@@ -175,14 +175,14 @@ def test_an_animation_gives_its_first_frame_with_a_note(kind: str) -> None:
     assert notes == ["the content has several frames: the first one is used."]
 
 
-def linear_light_profile() -> bytes:
+def linear_light_profile(name: bytes = b"linear") -> bytes:
     """A minimal ICC profile: the primaries of sRGB (adapted to D50) with a straight tone curve."""
 
     def fixed(*values: float) -> bytes:
         return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
 
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, 256) + bytes(2)
-    words = b"desc" + bytes(4) + struct.pack(">I", 7) + b"linear\0" + bytes(81)
+    words = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name + bytes(82)
     tags = {
         b"rXYZ": b"XYZ " + bytes(4) + fixed(0.4361, 0.2225, 0.0139),
         b"gXYZ": b"XYZ " + bytes(4) + fixed(0.3851, 0.7169, 0.0971),
@@ -212,6 +212,117 @@ def test_a_colour_profile_is_converted_to_srgb() -> None:
     assert notes == []
     assert np.abs(np.subtract(image.getpixel((0, 0)), 133)).max() <= 1
     assert "icc_profile" not in image.info
+
+
+@pytest.mark.parametrize("name", [b"Linear sRGB", b"sRGB IEC61966-2.1", b"not s R G B"])
+@pytest.mark.parametrize("mode", ["RGB", "P", "L"])
+def test_a_profile_is_judged_by_its_curves_not_by_its_name(name: bytes, mode: str) -> None:
+    """Also where the picture is grey or has a palette, and its profile is one of RGB."""
+    dark = Image.new("RGB", (16, 16), (60, 60, 60))
+    dark = dark.quantize(4) if mode == "P" else dark.convert(mode)
+    notes: list[str] = []
+    content = encoded(dark, "PNG", icc_profile=linear_light_profile(name))
+    image = load_image(content, note=notes.append)
+    assert np.abs(np.subtract(image.getpixel((0, 0)), 133)).max() <= 1
+    assert notes == []
+
+
+def test_srgb_by_another_name_is_not_touched(upright: Image.Image) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    renamed = profile.replace("sRGB".encode("utf-16-be"), "ACME".encode("utf-16-be"))
+    assert renamed != profile
+    noise = Image.effect_noise((32, 32), 90).convert("RGB")
+    assert_same(load_image(encoded(noise, "PNG", icc_profile=renamed)), noise)
+
+
+def test_lab_is_converted() -> None:
+    """White, black and a red, made by the colour management that viewers use."""
+    colours = Image.new("RGB", (24, 8), "white")
+    colours.paste((0, 0, 0), (8, 0, 16, 8))
+    colours.paste((200, 30, 40), (16, 0, 24, 8))
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    stored = ImageCms.profileToProfile(colours, srgb, lab, outputMode="LAB")
+    assert stored is not None
+    notes: list[str] = []
+    image = load_image(encoded(stored, "TIFF"), note=notes.append)
+    assert np.abs(np.asarray(image, int) - np.asarray(colours, int)).max() <= 5
+    assert notes == []
+
+
+def grey_tiff(values: np.ndarray, bits: int, sample_format: int = 1) -> bytes:
+    """A grey TIFF of one strip, its values written with this many bits."""
+    kind = {8: "B", 16: "H", 32: "I"}[bits] if sample_format == 1 else {16: "h", 32: "i"}[bits]
+    pixels = struct.pack(f"<{values.size}{kind}", *values.ravel().tolist())
+    height, width = values.shape
+    tags = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, 1),
+            (273, 4, 8), (277, 3, 1), (278, 4, height), (279, 4, len(pixels)),
+            (339, 3, sample_format)]  # fmt: skip
+    head = b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels
+    entries = b"".join(struct.pack("<HHII", tag, t, 1, value) for tag, t, value in tags)
+    return head + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+RAMP = np.arange(256)[None].repeat(16, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("bits", "signed", "white", "note"),
+    [
+        (16, False, 65535, False),
+        (16, True, 32767, False),
+        (32, True, 2**31 - 1, False),
+        (32, True, 65535, True),  # 32 bits that hold what 16 would
+        (32, True, 255, True),
+        (32, False, 255, True),
+    ],
+)
+def test_deep_grey_is_scaled_by_the_depth_of_its_file(
+    bits: int, signed: bool, white: int, note: bool
+) -> None:
+    values = (RAMP * (white / 255)).astype(np.int64)
+    notes: list[str] = []
+    content = grey_tiff(values, bits, 2 if signed else 1)
+    image = load_image(content, note=notes.append)
+    assert np.abs(np.asarray(image)[0, :, 0].astype(int) - np.arange(256)).max() <= 1
+    assert bool(notes) == note
+
+
+def test_a_dark_picture_of_16_bits_stays_dark() -> None:
+    dark = np.full((16, 16), 200, np.uint16)
+    for kind in ("PNG", "TIFF"):
+        assert load_image(encoded(Image.fromarray(dark), kind)).getpixel((0, 0)) == (1, 1, 1)
+    text = b"P5 16 16 65535\n" + dark.astype(">u2").tobytes()
+    assert load_image(text).getpixel((0, 0)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("top", "stored"), [(255, 128), (65535, 32896), (2**31 - 1, 2**30)])
+def test_integers_in_memory_are_scaled_by_their_range(top: int, stored: int) -> None:
+    image = Image.new("I", (16, 16), stored)
+    image.putpixel((0, 0), top)
+    grey = load_image(image)
+    assert grey.getpixel((0, 0)) == (255, 255, 255)
+    assert abs(grey.getpixel((9, 9))[0] - 128) <= 1
+
+
+STILLS = {
+    "AVIF": "RGB", "JPEG2000": "RGB", "PPM": "RGB", "ICO": "RGB", "ICNS": "RGB", "TGA": "RGB",
+    "PCX": "RGB", "DDS": "RGB", "SGI": "RGB", "IM": "RGB", "DIB": "RGB", "QOI": "RGB",
+    "JPEG": "RGB", "XBM": "1", "MSP": "1", "BLP": "P", "SPIDER": "F",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(STILLS))
+def test_every_still_format_that_pillow_reads_is_read(kind: str, tmp_path: Path) -> None:
+    """From its content, whatever the file is called."""
+    mode = STILLS[kind]
+    colour = (250, 0, 5) if mode in ("RGB", "P") else (255, 255, 255)
+    source = Image.new("RGB", (128, 128), colour)
+    source = Image.new("F", (128, 128), 1.0) if mode == "F" else source.convert(mode)
+    path = tmp_path / "misnamed.txt"
+    path.write_bytes(encoded(source, kind))
+    image = load_image(path)
+    assert image.size == ((1024, 1024) if kind == "ICNS" else (128, 128))  # Pillow's writer
+    assert np.abs(np.subtract(image.getpixel((64, 64)), colour)).max() <= 8
 
 
 def test_srgb_pixels_are_not_touched(upright: Image.Image) -> None:

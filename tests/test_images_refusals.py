@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from overpaint import stills
 from overpaint.errors import UserError
 from overpaint.images import load_image
 
@@ -127,11 +129,67 @@ def test_a_text_file_named_png_is_refused(tmp_path: Path) -> None:
     assert "letter.png is not a picture that can be read: give PNG, JPEG" in refusal(path)
 
 
-def test_formats_outside_the_list_are_refused(tmp_path: Path) -> None:
-    """Pillow would open this one; each format more is code that strangers can reach."""
-    path = tmp_path / "picture.png"
-    Image.new("RGB", (16, 16)).save(path, "PPM")
-    assert "is not a picture that can be read" in refusal(path)
+LEFT_OUT = {
+    "EPS": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n",
+    "EPS with a preview": b"\xc5\xd0\xd3\xc6" + struct.pack("<7I", 32, 900, 0, 0, 0, 0, 0) + bytes(900),
+    "PDF": b"%PDF-1.4\n" + bytes(100),
+    "WMF": b"\xd7\xcd\xc6\x9a\0\0" + struct.pack("<4hH", 0, 0, 64, 64, 72) + bytes(100),
+    "EMF": b"\x01\0\0\0" + bytes(36) + b" EMF" + bytes(100),
+    "MPEG": b"\0\0\1\xb3" + bytes(100),
+    "FLI": struct.pack("<IHHHHHHI", 128, 0xAF11, 1, 64, 64, 8, 0, 70) + bytes(120),
+    "IPTC": b"\x1c\x03\x3c\x00\x02\x01\x01" + bytes(100),
+    "GRIB": b"GRIB" + bytes(3) + b"\1" + bytes(100),
+    "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(100),
+    "BUFR": b"BUFR" + bytes(100),
+    "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(LEFT_OUT))
+def test_what_another_program_would_draw_is_not_opened(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow hands some formats to Ghostscript or the operating system."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("another program was started")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    sentence = refusal(LEFT_OUT[kind])
+    words = "is PostScript" if kind.startswith("EPS") else "is not a picture that can be read"
+    assert words in sentence
+
+
+def test_every_other_decoder_of_pillow_s_is_used() -> None:
+    Image.init()
+    refused = set(Image.OPEN) - set(stills.COMMON) - set(stills.other_formats())
+    assert refused <= set("EPS WMF EMF IPTC BUFR GRIB HDF5 FPX MIC PDF MPEG FLI".split())
+
+
+def icon(side: int) -> bytes:
+    """An icon whose directory says 16 × 16 and whose picture claims another size."""
+    png = hand_written_png(side, side)
+    entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(png), 22)
+    return struct.pack("<HHH", 0, 1, 1) + entry + png
+
+
+BOMBS = {
+    **{f"ICO of {side}": icon(side) for side in (10_500, 12_000, 50_000)},
+    "BMP": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 10**6, 0, 0, 54, 40, 40_000, 40_000, 1, 24,
+                               0, 0, 0, 0, 0, 0) + bytes(1000),
+    "PPM": b"P6 40000 40000 255\n" + bytes(1000),
+    "TGA": struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, 60_000, 60_000, 24, 0) + bytes(99),
+    "QOI": b"qoif" + struct.pack(">IIBB", 6000, 6000, 3, 0) + b"\xfd" * 1000,
+    "GIF": b"GIF89a" + struct.pack("<HHBBB", 60_000, 60_000, 0, 0, 0) + b"," + bytes(99),
+    "PSD": b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 30_000, 30_000, 8, 3) + bytes(99),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(BOMBS))
+def test_a_bomb_of_any_format_is_refused(kind: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "too large to open safely" in refusal(BOMBS[kind])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
 
 def test_things_that_are_no_file(tmp_path: Path) -> None:
@@ -161,7 +219,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_name_cannot_break_the_line() -> None:
-    assert "'a\\nb.png'" in refusal("a\nb.png")
+    assert "cannot read a b.png" in refusal("a\nb.png")
 
 
 @pytest.mark.parametrize(
@@ -186,4 +244,4 @@ def test_arrays_of_the_wrong_kind(array: object, words: str) -> None:
 
 def test_grey_values_without_a_known_white_are_refused() -> None:
     assert "outside [0, 1]" in refusal(Image.fromarray(np.full((16, 16), 2, np.float32)))
-    assert "outside [0, 65535]" in refusal(Image.fromarray(np.full((16, 16), -1, np.int32)))
+    assert "outside [0, 255]" in refusal(Image.fromarray(np.full((16, 16), -1, np.int32)))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from overpaint.cells import picture_of
 from overpaint.errors import UserError
 from overpaint.rows import Pair, pair_features
 from overpaint.shards import (
@@ -29,8 +30,8 @@ def pair_row(number: int) -> dict[str, Any]:
         original_prompt=f"a cat {number}",
         edit_prompt="make it red",
         edited_prompt="a red cat",
-        original_image=Image.new("RGB", (4, 4), (number, 0, 0)),
-        edited_image=Image.new("RGB", (4, 4), (0, number, 0)),
+        original_image=Image.new("RGB", (8, 8), (number, 0, 0)),
+        edited_image=Image.new("RGB", (8, 8), (0, number, 0)),
         seed=2**62 + number,
         guidance_scale=0.15,
     ).to_row()
@@ -51,7 +52,11 @@ def test_pairs_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert row["seed"] == 2**62 + 2
     assert row["guidance_scale"] == 0.15
     assert row["clip_image"] is None
-    assert np.asarray(row["edited_image"])[0, 0].tolist() == [0, 2, 0]
+    assert np.asarray(picture_of(row["edited_image"], tmp_path, "row 1"))[0, 0].tolist() == [
+        0,
+        2,
+        0,
+    ]
 
 
 def test_the_hub_loader_reads_the_folder_too(tmp_path: Path) -> None:

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import socket
-import threading
-import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,7 +25,9 @@ from requests_hardened import Config, HTTPSession
 from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 
+from overpaint.deadlines import Deadline, UnderDeadline
 from overpaint.errors import UserError
+from overpaint.text import printable
 
 TIMEOUT = 10.0
 """Seconds that a server may stay silent."""
@@ -56,12 +56,23 @@ def fetch(url: str, *, max_bytes: int) -> bytes:
 
 
 def shown_url(url: str) -> str:
-    """`url` without what may be secret: user, password, query and fragment."""
+    """`url` in one line without what may be secret: user, password, query and fragment."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return url
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return printable(url)
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
+def is_plain(url: str) -> bool:
+    """Whether all programs read an address alike: no backslash, no control characters in it.
+
+    Some take a backslash for a slash and so find another host; some leave out tabs and line ends.
+    """
+    return "\\" not in url and not any(unicodedata.category(c) in _HIDDEN for c in url)
+
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def _fetch(url: str, session: requests.Session, max_bytes: int, total_seconds: float) -> bytes:
@@ -73,7 +84,7 @@ def _fetch(url: str, session: requests.Session, max_bytes: int, total_seconds: f
             f"cannot fetch a {scheme}: address, only http and https ones; "
             "for a file on this machine give its path."
         )
-    deadline = _Deadline(total_seconds)
+    deadline = Deadline(total_seconds)
     try:
         with deadline, _follow(url, session, deadline) as response:
             content = _read_body(response, where, max_bytes)
@@ -93,15 +104,15 @@ def _fetch(url: str, session: requests.Session, max_bytes: int, total_seconds: f
 
 
 @contextmanager
-def _follow(
-    url: str, session: requests.Session, deadline: _Deadline
-) -> Iterator[requests.Response]:
+def _follow(url: str, session: requests.Session, deadline: Deadline) -> Iterator[requests.Response]:
     """The answer at the end of the redirects; their bodies are never read."""
     where = shown_url(url)
     for _ in range(MAX_REDIRECTS + 1):
         adapter = session.get_adapter(url)
         if isinstance(adapter, _Adapter):
             adapter.deadline = deadline
+        if not is_plain(url):
+            raise requests.exceptions.InvalidURL(where)
         request = session.prepare_request(requests.Request("GET", url))
         response = adapter.send(request, stream=True, timeout=TIMEOUT)
         try:
@@ -122,7 +133,7 @@ def _read_body(response: requests.Response, where: str, max_bytes: int) -> bytes
     if response.status_code != 200:
         raise UserError(
             f"cannot fetch {where}: the server answered {response.status_code} "
-            f"{response.reason or ''}".rstrip()
+            f"{printable(response.reason or '')}".rstrip()
             + "; check the address."
         )
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -166,53 +177,8 @@ def _reason(error: Exception) -> str:
     return "it is not a valid address"
 
 
-class _Deadline:
-    """Ends the connections it watches once `seconds` have passed, whatever they are doing.
-
-    A read that waits for the next byte cannot look at a clock, so another thread shuts the
-    connection down under it. It holds a duplicate, since TLS takes over the first handle.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-        self._lock = threading.Lock()
-        self._handles: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._shut_down)
-        self._timer.daemon = True
-
-    @property
-    def passed(self) -> bool:
-        return time.monotonic() >= self._end
-
-    def watch(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._handles.append(connection.dup())
-        if self.passed:
-            self._shut_down()
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        with self._lock:
-            for handle in self._handles:
-                handle.close()
-            self._handles.clear()
-
-    def _shut_down(self) -> None:
-        with self._lock:
-            for handle in self._handles:
-                try:
-                    handle.shutdown(socket.SHUT_RDWR)
-                except OSError:  # the other side was faster
-                    continue
-
-
-class _Adapter(IPFilterAdapter):  # type: ignore[misc]  # untyped base
-    """The library's filter, with two holes closed and every connection under the deadline."""
-
-    deadline: _Deadline | None = None
+class _Adapter(UnderDeadline, IPFilterAdapter):  # type: ignore[misc]  # untyped base
+    """The library's filter with two holes closed, under the deadline."""
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
@@ -223,20 +189,6 @@ class _Adapter(IPFilterAdapter):  # type: ignore[misc]  # untyped base
         if not loopback and (not address.is_global or address.is_reserved or site_local):
             raise InvalidIPAddress(address)
         return host, pool
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        deadline, plain = self.deadline, type(pool).ConnectionCls
-
-        class Watched(plain):  # type: ignore[misc,valid-type]  # chosen by the scheme
-            def _new_conn(self) -> socket.socket:
-                connection: socket.socket = super()._new_conn()
-                if deadline is not None:
-                    deadline.watch(connection)
-                return connection
-
-        pool.ConnectionCls = Watched
-        return pool
 
 
 def _session(*, allow_loopback: bool = False) -> requests.Session:
@@ -255,6 +207,7 @@ def _session(*, allow_loopback: bool = False) -> requests.Session:
     session.headers["Accept-Encoding"] = "identity"
     session.adapters.clear()
     for scheme in ("http", "https"):
-        adapter: BaseAdapter = _Adapter(scheme == "https", allow_loopback=allow_loopback)
+        filtering: Any = _Adapter  # mypy cannot read the library's base of it
+        adapter: BaseAdapter = filtering(scheme == "https", allow_loopback=allow_loopback)
         session.mount(f"{scheme}://", adapter)
     return session

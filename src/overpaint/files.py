@@ -6,6 +6,7 @@ dataset loaders skip), flushed to the disk, and renamed into place.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import secrets
@@ -13,9 +14,19 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from overpaint.errors import UserError
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_MAX_JSON = 64 << 20  # bytes; once parsed it takes some ten times as much memory
+
+JsonT = TypeVar("JsonT", bound="dict[str, Any] | list[Any]")
 
 
 def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) -> None:
@@ -99,6 +110,77 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         UserError: it cannot be written.
     """
     write_atomic(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_bytes(path: str | Path, most: int, what: str = "") -> bytes:
+    """A small file whole; what is no ordinary file (a pipe, a device) is not waited for.
+
+    `what` ("the recipe ", say) goes before its name in messages.
+
+    Raises:
+        UserError: it is missing, no ordinary file, larger than `most` bytes, or cannot be read.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UserError(f"cannot read {what}{path}: it is no ordinary file.")
+        with path.open("rb") as stream:
+            content = stream.read(most + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {what}{path}: {reason(error)}.") from error
+    except ValueError as error:  # a NUL in the name
+        raise UserError(f"cannot read {what}{path}: {error}.") from error
+    if len(content) > most:
+        raise UserError(f"cannot read {what}{path}: it is larger than {most >> 20} MiB.")
+    return content
+
+
+def encoding_of(start: bytes) -> str:
+    """The encoding of a text that begins so: UTF-8 unless a byte order mark says otherwise."""
+    for mark, name in _MARKS:
+        if start.startswith(mark):
+            return name
+    return "utf-8-sig"
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The value of a JSON text, in UTF-8, UTF-16 or UTF-32 where it is bytes.
+
+    Raises:
+        ValueError: it is no JSON, no text, or nested too deeply, in few words.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no text in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg.lower()} in line {error.lineno}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ValueError("it holds a number of too many digits") from error
+
+
+def read_json(path: str | Path, kind: type[JsonT]) -> JsonT:
+    """The table (`dict`) or list (`list`) in a JSON file.
+
+    Raises:
+        UserError: it cannot be read, is no whole JSON, or holds something else.
+    """
+    content = read_bytes(path, _MAX_JSON)
+    try:
+        value = parse_json(content)
+    except ValueError as error:
+        raise UserError(f"{path} is no whole JSON file: {error}.") from error
+    if not isinstance(value, kind):
+        what = "a table of keys and values" if issubclass(kind, dict) else "a list"
+        raise UserError(f"{path} does not hold {what}, but {_json_name(value)}.")
+    return value
+
+
+def _json_name(value: Any) -> str:
+    names = {dict: "a table", list: "a list", str: "a text", bool: "true or false"}
+    return "nothing" if value is None else names.get(type(value), "a number")
 
 
 def name_aside(path: Path) -> Path:

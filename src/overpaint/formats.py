@@ -7,16 +7,19 @@ can be used is an error. The names of columns that others use are understood (`A
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 from overpaint.errors import UserError
-from overpaint.files import reason
+from overpaint.files import encoding_of, parse_json, reason
 from overpaint.rows import TRIPLET_COLUMNS, WrittenTriplet
 from overpaint.tally import Tally
+from overpaint.text import printable
 
 # Our column → the names that stand for it, in the order in which they are looked for.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -32,13 +35,28 @@ MAX_LINE = 4 << 20  # bytes: what is longer is no row, and is not held in memory
 
 # Reasons, in the words of the summary.
 NOT_UTF8 = "invalid UTF-8"
+NOT_UTF16 = "invalid UTF-16"
 NOT_JSON = "no JSON"
 NOT_A_ROW = "not an object with columns"
 LINE_TOO_LONG = "a line of more than 4 MiB"
 
+_LOOKED_AT = 4096  # bytes that tell a text's encoding
+_KEPT = "surrogatepass"  # what is half a character stays so, and costs its line only
+_ROWS_AT_ONCE = 1024
+
 _DATASET_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _DELIMITED = re.compile(r"\s*\n\s*(?:##|%%)\s*\n\s*")
-_Row = dict[str, Any] | str  # a row's columns, or the reason why there is none
+
+
+@dataclass(frozen=True)
+class Unread:
+    """In place of a row that cannot be read: the reason, and where it stands."""
+
+    why: str
+    where: str
+
+
+_Row = dict[str, Any] | Unread
 
 
 def read_captions(source: str | Path, tally: Tally) -> list[str]:
@@ -112,76 +130,154 @@ def _may_be_dataset(path: Path) -> bool:
     return bool(looks_so) and not path.parent.is_dir()
 
 
-def _lines(path: Path) -> Iterator[tuple[str | None, str]]:
-    """(line, "") or (None, reason) for each line that is not blank."""
+def _lines(path: Path) -> Iterator[str | Unread]:
+    """Each line that is not blank, in UTF-8 or what the file's byte order mark says."""
     try:
         with path.open("rb") as stream:
-            while raw := stream.readline(MAX_LINE):
-                if len(raw) == MAX_LINE and not raw.endswith(b"\n"):
-                    _skip_line(stream)
-                    yield None, LINE_TOO_LONG
-                    continue
-                try:
-                    line = raw.decode("utf-8-sig").strip()
-                except UnicodeDecodeError:
-                    yield None, NOT_UTF8
-                    continue
-                if line:
-                    yield line, ""
+            start = stream.read(_LOOKED_AT)
+            stream.seek(0)
+            encoding = encoding_of(start)
+            if encoding == "utf-8-sig":
+                _refuse_nul(path, start)
+                yield from _utf8_lines(stream, path)
+            else:
+                text = io.TextIOWrapper(stream, encoding, errors=_KEPT)
+                yield from _decoded_lines(text, path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {reason(error)}.") from error
 
 
+def _utf8_lines(stream: BinaryIO, path: Path) -> Iterator[str | Unread]:
+    number = 0
+    while raw := stream.readline(MAX_LINE):
+        number += 1
+        if len(raw) == MAX_LINE and not raw.endswith(b"\n"):
+            _skip_line(stream)
+            yield _unread(LINE_TOO_LONG, path, number)
+            continue
+        try:
+            line = raw.decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            yield _unread(NOT_UTF8, path, number)
+            continue
+        if line:
+            yield line
+
+
+def _decoded_lines(stream: TextIO, path: Path) -> Iterator[str | Unread]:
+    number = 0
+    try:
+        while raw := stream.readline(MAX_LINE):
+            number += 1
+            if len(raw) == MAX_LINE and not raw.endswith("\n"):
+                _skip_line(stream)
+                yield _unread(LINE_TOO_LONG, path, number)
+            elif _is_broken(raw):
+                yield _unread(NOT_UTF16, path, number)
+            elif line := raw.strip():
+                yield line
+    except UnicodeDecodeError:  # the file ends within a character
+        yield _unread(NOT_UTF16, path, number + 1)
+
+
+def _unread(why: str, path: Path, line: int) -> Unread:
+    return Unread(why, f"line {line} of {path.name}")
+
+
+def _refuse_nul(path: Path, start: bytes) -> None:
+    if b"\0" in start:
+        raise UserError(
+            f"{path} is no text in UTF-8 (perhaps it is UTF-16 without a byte order mark): "
+            "save it as UTF-8."
+        )
+
+
+def _is_broken(value: Any) -> bool:
+    """Whether a text holds half a character, which no file can."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def _skip_line(stream: Any) -> None:
-    while (more := stream.readline(MAX_LINE)) and not more.endswith(b"\n"):
+    while (more := stream.readline(MAX_LINE)) and more[-1:] not in ("\n", b"\n"):
         pass
 
 
 def _text(path: Path) -> Iterator[_Row]:
-    for line, why in _lines(path):
-        yield {"original_prompt": line} if line is not None else why
+    for line in _lines(path):
+        yield {"original_prompt": line} if isinstance(line, str) else line
 
 
 def _jsonl(path: Path) -> Iterator[_Row]:
-    for line, why in _lines(path):
-        if line is None:
-            yield why
+    for number, line in enumerate(_lines(path), 1):
+        if isinstance(line, Unread):
+            yield line
             continue
+        where = f"row {number} of {path.name}"
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):  # also a number of thousands of digits
-            yield NOT_JSON
+            row = parse_json(line)
+        except ValueError:
+            yield Unread(NOT_JSON, where)
             continue
-        yield row if isinstance(row, dict) else NOT_A_ROW
+        yield row if isinstance(row, dict) else Unread(NOT_A_ROW, where)
 
 
 def _csv(path: Path) -> Iterator[_Row]:
     csv.field_size_limit(MAX_LINE)  # the default, 128 KiB, would end the whole file
     try:
-        # Bytes that are no UTF-8 become lone surrogates, which their row is then known by.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            reader = csv.DictReader(stream)
+        with path.open("rb") as stream:
+            start = stream.read(_LOOKED_AT)
+        encoding = encoding_of(start)
+        if encoding == "utf-8-sig":
+            _refuse_nul(path, start)
+        # Bytes that are no text become lone surrogates, which their row is then known by.
+        errors = "surrogateescape" if encoding == "utf-8-sig" else _KEPT
+        with path.open(encoding=encoding, errors=errors, newline="") as text:
+            reader = csv.DictReader(text)
             for row in reader:
-                broken = any("\udc80" <= c <= "\udcff" for v in row.values() for c in str(v or ""))
-                yield NOT_UTF8 if broken else row
+                if any(_is_broken(value) for value in (*row, *row.values())):
+                    yield _unread(NOT_UTF8, path, reader.line_num)
+                else:
+                    yield row
     except OSError as error:
         raise UserError(f"cannot read {path}: {reason(error)}.") from error
     except csv.Error as error:
         raise UserError(f"cannot read {path}, after line {reader.line_num}: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {path}: it ends within a character.") from error
 
 
 def _parquet(path: Path) -> Iterator[_Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    number = 0
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         known = {name for names in ALIASES.values() for name in names} | {"kind"}
         columns = [name for name in file.schema_arrow.names if name in known]  # never images
-        for batch in file.iter_batches(columns=columns):
-            yield from batch.to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+            yield from _plain(batch, number, path)
+            number += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
         raise UserError(f"cannot read {path}: it is no whole parquet file.") from error
+
+
+def _plain(batch: Any, number: int, path: Path) -> Iterator[_Row]:
+    """The rows of a batch, of which the first has this number, counted from 0."""
+    try:
+        yield from batch.to_pylist()
+    except ValueError:  # invalid UTF-8, a date that there is not: in one of them
+        if batch.num_rows == 1:
+            yield Unread(NOT_UTF8, f"row {number} of {path.name}")
+            return
+        for index in range(batch.num_rows):
+            yield from _plain(batch.slice(index, 1), number + index, path)
 
 
 _READERS: dict[str, Callable[[Path], Iterator[_Row]]] = {
@@ -216,9 +312,11 @@ def _dataset(name: str) -> Iterator[_Row]:
     from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import HfHubHTTPError
 
+    known = {alias for names in ALIASES.values() for alias in names} | {"kind"}
     try:
         dataset = load_dataset(name, split="train", streaming=True)
-        known = {alias for names in ALIASES.values() for alias in names} | {"kind"}
+        if dataset.features:
+            dataset = dataset.decode(False)  # a cell opens nothing, whatever its column is called
         columns = [column for column in dataset.column_names or () if column in known]
         yield from dataset.select_columns(columns) if columns else dataset
     except (DatasetsError, HfHubHTTPError, OSError, ValueError) as error:
@@ -233,9 +331,9 @@ def _blocks(path: Path) -> Iterator[_Row]:
     if not path.is_file():
         raise UserError(f"there is no file {path}: {ACCEPTED}.")
     block: list[str] = []
-    for line, why in _lines(path):
-        if line is None:
-            yield why
+    for line in _lines(path):
+        if isinstance(line, Unread):
+            yield line
         elif line != "END":
             block.append(line)
         else:
@@ -243,7 +341,7 @@ def _blocks(path: Path) -> Iterator[_Row]:
             block = []
             yield dict(zip(TRIPLET_COLUMNS, parts, strict=False))
     if block:
-        yield "a text without its END"
+        yield Unread("a text without its END", f"the end of {path.name}")
 
 
 def _split_output(texts: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,8 +362,10 @@ def _counted(rows: Iterable[_Row], tally: Tally) -> Iterator[dict[str, Any]]:
     """The rows that could be read; the others go into the tally."""
     for row in rows:
         tally.seen += 1
-        if isinstance(row, str):
-            tally.reject(row, "")
+        if isinstance(row, Unread):
+            tally.reject(row.why, row.where)
+        elif any(_is_broken(value) for value in row.values()):
+            tally.reject(NOT_UTF8, _show(row))
         else:
             yield row
 
@@ -279,7 +379,7 @@ def _some(found: list[Any], source: str | Path, tally: Tally, what: str) -> None
 
 
 def _show(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, default=str)
+    return printable(json.dumps(row, ensure_ascii=False, default=str))
 
 
 def _suffix(source: str | Path) -> str:

@@ -21,11 +21,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from overpaint.errors import UserError
 from overpaint.files import reason, write_atomic
-from overpaint.pixels import from_array, split_alpha, to_8_bits, to_srgb
+from overpaint.pixels import from_array, split_alpha, to_8_bits, to_srgb, white_level
+from overpaint.stills import (
+    COMMON,
+    CONTAINERS,
+    READABLE,
+    WITH_FRAMES,
+    begins_like_a_picture,
+    is_program,
+    most_pixels,
+    other_formats,
+)
+from overpaint.text import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,17 +49,6 @@ MAX_PIXELS = 100_000_000
 """Width × height: 300 MB once decoded."""
 MAX_FILE_BYTES = 256 * 2**20
 MAX_DOWNLOAD_BYTES = 32 * 2**20
-
-# How a file of each format that we read begins: tells "damaged" from "not a picture".
-_SIGNATURES = {
-    "PNG": (b"\x89PNG\r\n\x1a\n",),
-    "JPEG": (b"\xff\xd8\xff",),
-    "WEBP": (b"RIFF",),
-    "GIF": (b"GIF87a", b"GIF89a"),
-    "BMP": (b"BM",),
-    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-}
-_READABLE = "PNG, JPEG, WebP, GIF, BMP or TIFF"
 
 _WRITTEN_AS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _WRITTEN_AS |= {".tif": "TIFF", ".tiff": "TIFF"}
@@ -65,6 +65,10 @@ _BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError),
     *(ArithmeticError, AssertionError, MemoryError, RuntimeError, struct.error, zlib.error),
 )
+
+_SHOWN = 200  # characters of a path in a message
+
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _warnings_lock = threading.Lock()
 
@@ -103,14 +107,16 @@ def load_image(
 
     `source` is one of
 
-    - a path (str or Path) of a PNG, JPEG, WebP, GIF, BMP or TIFF file, or such a file's bytes;
+    - a path (str or Path) of a still picture in any format of Pillow's but those that start
+      another program (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PPM, ICO, TGA, ...; see
+      `overpaint.stills`), or such a file's bytes;
     - an http or https address on the public internet (a str; see `overpaint.fetch`);
     - a PIL image;
     - a NumPy array, height × width × 3 or 4 (RGB, RGBA) or height × width (grey), of uint8
       in [0, 255] or of floating point in [0, 1].
 
-    EXIF orientation is applied, 16-bit pixels are scaled to 8 bits and a colour profile is
-    converted to sRGB. `note`, when given, is called with a sentence when something was lost:
+    EXIF orientation is applied, deeper pixels are scaled to 8 bits and a colour profile is
+    converted to sRGB, unless its curves and primaries are those of sRGB. `note`, when given, is called with a sentence when something was lost:
     transparent parts (laid on white), later frames, a colour profile that cannot be used.
 
     Before pixels are decoded it is checked that each side has at least `min_side` pixels, that
@@ -130,11 +136,27 @@ def load_image(
         from overpaint.fetch import fetch, shown_url  # requests takes 0.1 s to import
 
         content = fetch(source, max_bytes=max_bytes or MAX_DOWNLOAD_BYTES)
-        return _decode(io.BytesIO(content), shown_url(source), limits, say)
+        return _decode(io.BytesIO(content), printable(shown_url(source)), limits, say)
     if isinstance(source, str | os.PathLike):
         with _open_file(os.fspath(source), max_bytes or MAX_FILE_BYTES) as stream:
             return _decode(stream, _shown(source), limits, say)
     return _upright_rgb(from_array(source), "the array", limits, say)
+
+
+def load_opacity(source: bytes) -> Image.Image | None:
+    """The opacity (mode L) of a picture file's content, for masks that are kept in it.
+
+    None where the content is no picture that `load_image` would read, or has no opacity.
+    """
+    try:
+        with _without_warnings():
+            image = _open_still(io.BytesIO(source))
+        with image:
+            _Limits(1, most_pixels(image.format, MAX_PIXELS)).check(image.size, "the mask")
+            _load(image)
+            return split_alpha(image)[1]
+    except (UserError, *_BOMB, *_BROKEN):
+        return None
 
 
 def save_image(
@@ -229,17 +251,20 @@ def _decode(
     """Decode one of the formats that we read, from its content, whatever it is called."""
     start = stream.read(16)
     if not start:
-        raise UserError(f"{name} is empty: give a picture ({_READABLE}).")
-    stream.seek(0)
+        raise UserError(f"{name} is empty: give a picture ({READABLE}).")
+    if is_program(start):
+        raise UserError(
+            f"{name} is PostScript, a program that draws: it is not run; save it as PNG first."
+        )
     try:
         with _without_warnings():
-            image = Image.open(stream, formats=list(_SIGNATURES))
-    except Image.DecompressionBombError as error:
-        raise limits.too_large(name, "more than 179 million") from error
+            image = _open_still(stream)
+    except _BOMB as error:
+        raise limits.too_large(name, "more than is safe") from error
     except _BROKEN as error:
-        if any(start.startswith(signature) for signature in _SIGNATURES.values()):
+        if begins_like_a_picture(start):
             raise _damaged(name) from error
-        raise UserError(f"{name} is not a picture that can be read: give {_READABLE}.") from error
+        raise UserError(f"{name} is not a picture that can be read: give {READABLE}.") from error
     with image:
         rgb = _upright_rgb(image, name, limits, say)
         if _has_more_frames(image):
@@ -247,25 +272,39 @@ def _decode(
     return rgb
 
 
+def _open_still(stream: BinaryIO) -> Image.Image:
+    """The picture undecoded; to be called within `_without_warnings`."""
+    stream.seek(0)
+    try:
+        return Image.open(stream, formats=COMMON)
+    except UnidentifiedImageError:
+        stream.seek(0)
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # icons decode at once
+        return Image.open(stream, formats=other_formats())
+
+
 def _upright_rgb(
     image: Image.Image, name: str, limits: _Limits, say: Callable[[str], None]
 ) -> Image.Image:
     """A new opaque RGB image without metadata, the way a viewer would show `image`."""
+    limits = _Limits(limits.min_side, most_pixels(image.format, limits.max_pixels))
     limits.check(image.size, name)
     try:
-        image.load()
-    except Image.DecompressionBombError as error:
-        raise limits.too_large(name, "more than 179 million") from error
+        _load(image)
+    except _BOMB as error:
+        raise limits.too_large(name, "more than is safe") from error
     except _BROKEN as error:
         raise _damaged(name) from error
+    limits.check(image.size, name)  # an icon's head does not always say what it holds
+    white, profile = white_level(image), image.info.get("icc_profile")
     try:
         with _without_warnings():
             image = ImageOps.exif_transpose(image)
     except _BROKEN:  # broken EXIF is no reason to refuse good pixels
         image = image.copy()
     try:
-        colours, alpha = split_alpha(to_8_bits(image, name))
-        rgb = to_srgb(colours, image.info.get("icc_profile"), name, say)
+        colours, alpha = split_alpha(to_8_bits(image, white, name, say))
+        rgb = to_srgb(colours, profile, name, say)
     except _BROKEN as error:
         raise UserError(
             f"{name} stores its colours as {image.mode}, which cannot be converted: "
@@ -278,12 +317,21 @@ def _upright_rgb(
     return rgb
 
 
+def _load(image: Image.Image) -> None:
+    """Decode the pixels; of a container of pictures only what Pillow calls safe."""
+    if image.format not in CONTAINERS:
+        image.load()
+        return
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        image.load()
+
+
 def _has_more_frames(image: Image.Image) -> bool:
     """Whether a file is animated or has pages (a phone's JPEG with a preview in it is neither)."""
     try:
-        return image.format in ("GIF", "PNG", "WEBP", "TIFF") and bool(
-            getattr(image, "is_animated", False)
-        )
+        return image.format in WITH_FRAMES and bool(getattr(image, "is_animated", False))
     except _BROKEN:  # the first frame was good; what follows it is not looked at
         return True
 
@@ -315,8 +363,8 @@ def _damaged(name: str) -> UserError:
 
 def _shown(path: str | os.PathLike[str]) -> str:
     """A path fit for one line of a terminal."""
-    text = os.fspath(path)
-    return text if text.isprintable() else repr(text)
+    name = printable(os.fspath(path))
+    return name if len(name) <= _SHOWN else f"{name[: _SHOWN // 2]}…{name[-_SHOWN // 2 :]}"
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
+from overpaint.text import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -41,7 +43,7 @@ class Progress:
     """
 
     def __init__(self, description: str, total: int | None = None, done: int = 0) -> None:
-        self.description = description
+        self.description = printable(description)
         self.total = total
         self.done = done
         self._start = done
@@ -74,7 +76,7 @@ class Progress:
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Count `count` more units as done; `note` (a metric, say) replaces the last one."""
         self.done += count
-        self._note = self._note if note is None else note
+        self._note = self._note if note is None else printable(note)
         if self._bar is not None and self._task is not None:
             rate = _rate(self._per_second(time.monotonic()))
             self._bar.update(self._task, completed=self.done, note=self._note, rate=rate)

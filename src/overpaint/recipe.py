@@ -16,7 +16,6 @@ types are errors that name the key and its line.
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -38,12 +37,17 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from overpaint.errors import UserError
-from overpaint.files import reason
+from overpaint.files import encoding_of, read_bytes
+from overpaint.plain_yaml import parse_yaml
 
 BlockT = TypeVar("BlockT", bound=BaseModel)
 
 STAGES = ("instruct", "pairs", "train", "evaluate")
 """The blocks of a recipe, in the order in which they are done."""
+
+_MAX_BYTES = 1 << 20
+_ERRORS = 10  # that a message names
+_SHOWN = 80  # characters of a value or key that a message repeats
 
 LOCKED_PACKAGES = (
     "overpaint", "torch", "diffusers", "transformers", "accelerate", "datasets", "safetensors",
@@ -183,22 +187,6 @@ def lock(recipe: Recipe) -> dict[str, Any]:
     return {"recipe": present, "versions": _versions()}
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars: `no` and `on` are words and 5e-5 is a number, unlike PyYAML's 1.1."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(0|[1-9][0-9_]*)", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first)
-    )
-
-
 def _read_tree(path: str | Path | None, overrides: Sequence[str]) -> tuple[_Source, dict[str, Any]]:
     source = _Source(str(path) if path is not None else "the command line")
     tree = source.read(Path(path)) if path is not None else {}
@@ -216,26 +204,19 @@ class _Source:
     _noted: set[int] = field(default_factory=set)
 
     def read(self, path: Path) -> dict[str, Any]:
+        content = read_bytes(path, _MAX_BYTES, "the recipe ")
+        encoding = encoding_of(content)
         try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"cannot read the recipe {path}: {reason(error)}.") from error
+            text = content.decode(encoding)
         except UnicodeDecodeError as error:
-            raise UserError(f"cannot read the recipe {path}: it is no UTF-8 text.") from error
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return {}
-            self._note_places(node, ())
-            tree = loader.construct_document(node)
-        except yaml.MarkedYAMLError as error:
-            line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-            raise UserError(f"{path}{line}: this is no YAML ({error.problem}).") from error
-        except yaml.YAMLError as error:
-            raise UserError(f"{path}: this is no YAML ({error}).") from error
-        finally:
-            loader.dispose()
+            line = content[: error.start].count(b"\n") + 1
+            kind = encoding.removesuffix("-sig").upper()
+            raise UserError(
+                f"cannot read the recipe {path}: line {line} is no {kind} text."
+            ) from error
+        tree = parse_yaml(text, str(path), lambda node: self._note_places(node, ()))
+        if tree is None:
+            return {}
         if not isinstance(tree, dict):
             raise UserError(f"{path} must hold keys and values, such as `name: mine`.")
         return tree
@@ -251,8 +232,8 @@ class _Source:
         if not isinstance(node, yaml.MappingNode):
             return
         for key, value in node.value:
-            here = (*path, str(key.value))
             line = f"line {key.start_mark.line + 1}"
+            here = (*path, str(key.value))
             if here in self.places:
                 raise UserError(
                     f"{self.name}: {'.'.join(here)} stands twice ({self.places[here]} and {line})."
@@ -266,10 +247,7 @@ class _Source:
         path = tuple(key.strip().split("."))
         if not equals or not all(path):
             raise UserError(f"--set {assignment}: write it as key=value, such as train.steps=100.")
-        try:
-            value = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {assignment}: the value is no YAML.") from error
+        value = parse_yaml(text, f"--set {assignment}")
         self.put(tree, path, value, f"--set {assignment}")
 
     def put(self, tree: dict[str, Any], path: tuple[str, ...], value: Any, place: str) -> None:
@@ -289,7 +267,10 @@ class _Source:
         try:
             return kind.model_validate(tree)
         except ValidationError as error:
-            parts = [self._one(detail, kind) for detail in error.errors(include_url=False)]
+            details = error.errors(include_url=False)
+            parts = [self._one(detail, kind) for detail in details[:_ERRORS]]
+            if len(details) > _ERRORS:
+                parts.append(f"and {len(details) - _ERRORS} more")
             sentence = "; ".join(parts)
             end = "" if sentence.endswith("?") else "."
             raise UserError(f"{self.name}: {sentence}{end}") from error
@@ -300,7 +281,10 @@ class _Source:
         place = next(
             (self.places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.places), ""
         )
-        at = ".".join(path) + (f" ({place})" if place else "")
+        name = ".".join(path)
+        at = (name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…") + (
+            f" ({place})" if place else ""
+        )
         if detail["type"] == "extra_forbidden":
             return f"{at} is no known key{_suggest(path, kind)}"
         if detail["type"] == "missing":
@@ -311,8 +295,17 @@ class _Source:
         message = message[:1].lower() + message[1:]
         value = detail["input"]
         if isinstance(value, (str, int, float, bool)) or value is None:
-            message += " (it is empty)" if value is None else f" (it is {value!r})"
+            message += " (it is empty)" if value is None else f" (it is {_brief(value)})"
         return f"{at}: {message}"
+
+
+def _brief(value: str | float) -> str:
+    """A value as a message repeats it."""
+    try:
+        shown = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number of thousands of digits"
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def _suggest(path: tuple[str, ...], kind: type[BaseModel]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from operator import index
 
 SEED_BITS = 63
 
@@ -26,4 +27,4 @@ def _encode(part: str | int | bytes) -> tuple[bytes, bytes]:
         return b"b", part
     if isinstance(part, str):
         return b"s", part.encode()
-    return b"i", str(int(part)).encode()
+    return b"i", str(index(part)).encode()  # NumPy's integers too

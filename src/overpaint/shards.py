@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from overpaint.errors import UserError
-from overpaint.files import reason, write_atomic
+from overpaint.files import write_atomic
+from overpaint.parquet import ParquetRows
 from overpaint.rows import NEEDED_PAIR_COLUMNS
 from overpaint.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from datasets import Dataset, Features
+    from datasets import Features
 
 RowT = TypeVar("RowT")
 
-ROWS_PER_GROUP = 256  # bounds what a reader or writer holds in memory at once
+ROWS_PER_GROUP = 32  # what a writer holds in memory at once, and what is read to read a row
 
 _SHARD_NAME = re.compile(r"train-(\d{5,})-of-(\d{5,})\.parquet")
 
@@ -112,7 +113,7 @@ def write_shard(
     path = shard_path(folder, index, count)
 
     def write(aside: Path) -> None:
-        with pq.ParquetWriter(aside, schema) as writer:
+        with pq.ParquetWriter(aside, schema, write_page_checksum=True) as writer:
             for group in _groups(rows):
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
@@ -128,8 +129,8 @@ def write_card(folder: str | Path, title: str, text: str, license: str | None = 
     write_atomic(Path(folder, "README.md"), card.encode())
 
 
-def read_pairs(folder: str | Path) -> Dataset:
-    """Read a folder of pairs as a memory-mapped dataset, images decoded when a row is taken.
+def read_pairs(folder: str | Path) -> ParquetRows:
+    """Read a folder of pairs where they lie; pictures stay as they are stored.
 
     Columns beyond `NEEDED_PAIR_COLUMNS` may be absent: public data has no others.
 
@@ -137,18 +138,13 @@ def read_pairs(folder: str | Path) -> Dataset:
         UserError: there is no such folder, shards are missing, or one cannot be read.
     """
     paths = _whole_dataset(Path(folder))
-    if sum(_check_shard(path) for path in paths) == 0:
+    rows = ParquetRows(paths, folder)
+    absent = [name for name in NEEDED_PAIR_COLUMNS if name not in rows.column_names]
+    if absent:
+        raise UserError(f"{paths[0]} has no column {' or '.join(absent)}: these are not pairs.")
+    if not len(rows):
         raise UserError(f"{folder} holds no pairs: all its shards are empty.")
-    from datasets import Dataset, disable_progress_bars
-    from datasets.exceptions import DatasetGenerationError
-
-    disable_progress_bars()
-    try:
-        dataset = Dataset.from_parquet([str(path) for path in paths])
-    except (DatasetGenerationError, OSError, ValueError) as error:
-        cause = " ".join(str(error.__cause__ or error).split())
-        raise UserError(f"cannot read the pairs in {folder}: {cause}.") from error
-    return _with_images(dataset)
+    return rows
 
 
 def check_complete(data: Path) -> int:
@@ -195,35 +191,6 @@ def _whole_dataset(folder: Path) -> list[Path]:
             f"{folder} holds no dataset: it has no files data/train-00000-of-0000N.parquet."
         )
     return [shard_path(folder, index, count) for index in range(count)]
-
-
-def _check_shard(path: Path) -> int:
-    """The number of rows, from a shard's footer, which sits at its end: a cut-off file has none."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        footer = pq.read_metadata(path)
-        names = footer.schema.to_arrow_schema().names
-    except (pa.ArrowInvalid, OSError) as error:
-        why = reason(error) if isinstance(error, OSError) else "it is no whole parquet file"
-        raise UserError(
-            f"cannot read {path}: {why}; delete it and run the command that wrote it once more."
-        ) from error
-    absent = [name for name in NEEDED_PAIR_COLUMNS if name not in names]
-    if absent:
-        raise UserError(f"{path} has no column {' or '.join(absent)}: these are not pairs.")
-    return int(footer.num_rows)
-
-
-def _with_images(dataset: Dataset) -> Dataset:
-    """Shards of other writers may hold images as plain bytes: say that they are images."""
-    from datasets import Image
-
-    for name in ("original_image", "edited_image"):
-        if not isinstance(dataset.features[name], Image):
-            dataset = dataset.cast_column(name, Image())
-    return dataset
 
 
 def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:

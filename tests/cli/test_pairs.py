@@ -213,7 +213,7 @@ def test_the_seed_of_a_row_comes_from_its_texts(
         return {
             row_key(pair["original_prompt"], pair["edit_prompt"], pair["edited_prompt"]): (
                 pair["seed"],
-                pair["edited_image"].tobytes(),
+                pair["edited_image"]["bytes"],
             )
             for pair in read_pairs(tmp_path / name)
         }

@@ -123,8 +123,8 @@ def test_a_busy_server_is_asked_again(server: Server) -> None:
         ((401, "no such key"), "401 .*no such key", 1),
         ((302, ""), "302", 1),
         ((500, "oops"), "500 .*oops", 4),
-        ((200, "<html>"), "does not speak OpenAI's chat protocol", 1),
-        ((200, '{"choices": []}'), "does not speak OpenAI's chat protocol", 1),
+        ((200, "<html>"), "does not speak OpenAI's chat protocol", 4),
+        ((200, '{"choices": []}'), "does not speak OpenAI's chat protocol", 4),
     ],
 )
 def test_a_server_that_refuses_is_one_sentence(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from colours import COLOURS, TRIPLETS, open_colours
 
+from overpaint.cells import picture_of
 from overpaint.digests import digest
 from overpaint.engine import Engine
 from overpaint.errors import UserError
@@ -44,7 +45,9 @@ def test_the_best_candidate_that_passes_is_written(triplets: Path, tmp_path: Pat
     assert summary["rejected"]["clip_image"] == 48
     row = pairs[0]
     colour = COLOURS[row["edited_prompt"].split()[1]]
-    assert np.argmax(np.asarray(row["edited_image"]).mean((0, 1))) == np.argmax(colour)
+    assert np.argmax(
+        np.asarray(picture_of(row["edited_image"], tmp_path, "row")).mean((0, 1))
+    ) == np.argmax(colour)
     assert (row["method"], row["model"], row["guidance_scale"]) == ("controlnet", "nano", 7.5)
     assert row["clip_image"] >= 0.65
 

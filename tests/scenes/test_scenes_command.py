@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from overpaint.cells import picture_of
 from overpaint.cli import main
 from overpaint.cli import scenes as command
 from overpaint.digests import digest
@@ -26,8 +27,12 @@ def test_pairs_load_and_hold_the_examples(tmp_path: Path, capsys: pytest.Capture
     example = sample_example(SceneSet(12, 3).example_seed(4))
     assert row["edit_prompt"] == example.edit_prompt
     assert row["kind"] == example.kind
-    assert (np.asarray(row["original_image"]) == example.original).all()
-    assert (np.asarray(row["edited_image"]) == example.targets[0]).all()
+    assert (
+        np.asarray(picture_of(row["original_image"], tmp_path, "row")) == example.original
+    ).all()
+    assert (
+        np.asarray(picture_of(row["edited_image"], tmp_path, "row")) == example.targets[0]
+    ).all()
 
 
 def test_stock_datasets_loads_the_folder(tmp_path: Path) -> None:

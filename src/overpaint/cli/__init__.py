@@ -13,16 +13,19 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from overpaint import __version__
 from overpaint.errors import UserError
 from overpaint.files import reason
+from overpaint.text import printable, printable_lines
 
 COMMANDS = tuple(m.name for m in iter_modules(__path__) if not m.name.startswith("_"))
 
+# Click's error for words that are no command line, from whichever click typer brings along.
+_WrongUsage: Any = typer.BadParameter.__mro__[1]
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Libraries speak on stderr through these; ours are the only words a user should read there.
 _QUIET = {
@@ -47,7 +50,11 @@ def main(args: Sequence[str] | None = None) -> int:
             os.environ.setdefault(name, value)
     try:
         command = typer.main.get_command(build_app(_needed(args)))
-        command.main(args, prog_name="overpaint")
+        code = command.main(args, prog_name="overpaint", standalone_mode=False)
+    except _WrongUsage as error:
+        error.message = printable_lines(error.message)  # it may quote a file's name
+        error.show()
+        return int(error.exit_code)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
@@ -62,7 +69,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if traceback_wanted:
             raise
         return _give_up(_sentence(error))
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def build_app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
@@ -110,7 +117,7 @@ def _options(
 
 def _give_up(sentence: str) -> int:
     sys.stdout.flush()
-    print(f"overpaint: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"overpaint: {printable(sentence)}", file=sys.stderr)
     return 1
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from overpaint.cli._output import print_json, say
+from overpaint.cli._output import echo, print_json, say
 from overpaint.cli._threads import quieten_threads
 from overpaint.cli.scenes import Split, World
 
@@ -56,4 +56,4 @@ def calibrate(
         return
     say(calibration.card_line(found))
     say(f"calibration: {output / 'calibration.json'}, {output / 'calibration.svg'}")
-    typer.echo(calibration.as_yaml(found))
+    echo(calibration.as_yaml(found))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from overpaint.cli._output import print_json
+from overpaint.cli._output import echo, print_json
 
 if TYPE_CHECKING:
     from overpaint.evaluation.report import Comparison, Report
@@ -37,10 +37,10 @@ def compare(
         print_json(_as_json(merged, across, output))
         return
     for comparison in across:
-        typer.echo(in_words(comparison, merged.headline))
-        typer.echo(f"{comparison.b} minus {comparison.a}; * marks what is settled:")
+        echo(in_words(comparison, merged.headline))
+        echo(f"{comparison.b} minus {comparison.a}; * marks what is settled:")
         for line in _table(merged, comparison):
-            typer.echo(line)
+            echo(line)
     if output is not None:
         typer.echo(output / "report.html")
 

@@ -15,7 +15,7 @@ def doctor(
     """Say in plain words what this machine can run, and what is broken."""
     from dataclasses import asdict
 
-    from overpaint.cli._output import print_json
+    from overpaint.cli._output import echo, print_json
     from overpaint.machine import examine
 
     report = examine()
@@ -23,10 +23,10 @@ def doctor(
         print_json(asdict(report))
     else:
         for finding in report.findings:
-            typer.echo(f"{_MARKS[finding.state]} {finding.name:<12} {finding.text}")
+            echo(f"{_MARKS[finding.state]} {finding.name:<12} {finding.text}")
         typer.echo()
         for sentence in report.abilities:
-            typer.echo(sentence)
+            echo(sentence)
     if any(finding.state == "broken" for finding in report.findings):
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
-from overpaint.cli._output import print_json, say
+from overpaint.cli._output import echo, print_json, say
 from overpaint.cli._threads import quieten_threads
 
 app = typer.Typer(
@@ -96,7 +96,7 @@ def generate(
     if as_json:
         print_json({"folder": str(output), **summary})
         return
-    typer.echo(table(summary))
+    echo(table(summary))
     say(f"triplets: {output}; a page to read: {output / 'triplets.html'}")
 
 
@@ -179,4 +179,4 @@ def examples(
     if as_json:
         print_json({"folder": str(output), "by_hand": len(by_hand), "scenes": scenes})
     else:
-        typer.echo(f"{output}: {len(by_hand) + scenes} triplets")
+        echo(f"{output}: {len(by_hand) + scenes} triplets")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
-from overpaint.cli._output import print_json, say
+from overpaint.cli._output import echo, print_json, say
 from overpaint.cli._threads import quieten_threads
 
 
@@ -78,5 +78,5 @@ def pairs(
     if as_json:
         print_json({"folder": str(output), **summary})
         return
-    typer.echo(table(summary))
+    echo(table(summary))
     say(f"pairs: {output}; a page to look at: {output / 'pairs.html'}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overpaint.cli._output import print_json
+from overpaint.cli._output import echo, print_json
 
 if TYPE_CHECKING:
     from overpaint.scenes.dataset import SceneSet
@@ -52,9 +52,9 @@ def scenes(
     if as_json:
         print_json({"folder": str(out), "pairs": count, "kinds": kinds})
         return
-    typer.echo(f"{out}: {count} pairs")
+    echo(f"{out}: {count} pairs")
     for kind, number in kinds.items():
-        typer.echo(f"  {kind:<13}{number:>8}")
+        echo(f"  {kind:<13}{number:>8}")
 
 
 def _write(settings: SceneSet, folder: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,7 +212,7 @@ class Editor:
                 f"{len(images)} pictures do not match {len(instructions)} instructions."
             )
         scales = self._scales(guidance_scale, image_guidance_scale)
-        given = [seed] * len(images) if isinstance(seed, int) else list(seed)
+        given = list(seed) if isinstance(seed, Iterable) else [seed] * len(images)
         if len(given) != len(images):
             raise UserError(f"{len(images)} pictures do not match {len(given)} seeds.")
         seeds = [one for number in given for one in _check_seeds(number, 1)]
@@ -259,6 +260,7 @@ class Editor:
         """The picture, and the same at its working size."""
         least = self.model.coarsest_factor
         if resolution is not None:
+            resolution = _whole(resolution)
             check_resolution(resolution, least=least)
         picture = load_image(image, note=self.note)
         size = working_size(
@@ -291,7 +293,7 @@ class Editor:
         before_step: BeforeStep | None,
     ) -> list[Edit]:
         """Make the pictures in as few batches as memory allows; `size` is that of the results."""
-        steps = self.model.defaults.num_inference_steps if steps is None else steps
+        steps = self.model.defaults.num_inference_steps if steps is None else _whole(steps)
         self._check_steps(steps)
         if batch_size is not None and batch_size < 1:
             raise UserError(f"batch size {batch_size} does not work: it must be at least 1.")
@@ -363,11 +365,20 @@ def _check_texts(instructions: Sequence[str]) -> list[str]:
 
 
 def _check_seeds(seed: int, num: int) -> list[int]:
+    seed, num = _whole(seed), _whole(num)
     if num < 1:
         raise UserError(f"num {num} does not work: it must be at least 1.")
     if not 0 <= seed <= MAX_SEED - num:
         raise UserError(f"seed {shorten(str(seed))} does not work: take a number from 0 to 2^63.")
     return list(range(seed, seed + num))
+
+
+def _whole(number: int) -> int:
+    """A whole number as Python's own: NumPy's have few bits, and JSON does not know them."""
+    try:
+        return index(number)
+    except TypeError as error:
+        raise UserError(f"{number!r} does not work: give a whole number.") from error
 
 
 def _warn(sentence: str) -> None:

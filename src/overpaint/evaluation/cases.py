@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from overpaint.cells import bytes_of, picture_of, text_of, words_of
 from overpaint.digests import digest
-from overpaint.errors import UserError
 from overpaint.evaluation.accuracy import benchmark_example
 from overpaint.evaluation.pixelwise import Pixels
-from overpaint.images import load_image
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.dataset import drawn_by
 from overpaint.scenes.examples import Split, candidates
 from overpaint.shards import read_pairs
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 CANDIDATES = 32
 WITHOUT_KIND = "all"
@@ -107,7 +103,7 @@ def read_cases(folder: str | Path, limit: int | None = None) -> CaseSet:
 
 def _pair_cases(folder: Path) -> CaseSet:
     """A folder of pairs; captions and kinds may be absent, as in public data."""
-    rows = undecoded(read_pairs(folder))
+    rows = read_pairs(folder)
     absent = [c for c in ("original_prompt", "edited_prompt") if c not in rows.column_names]
     notes = []
     if absent:
@@ -119,18 +115,19 @@ def _pair_cases(folder: Path) -> CaseSet:
     def read(index: int) -> Case:
         row = rows[index]
         where = f"row {index} of {folder.name}"
-        original = picture(row["original_image"], f"{where}, original_image")
-        target = of_size(picture(row["edited_image"], f"{where}, edited_image"), original)
+        original = picture_of(row["original_image"], folder, f"{where}, original_image")
+        edited = picture_of(row["edited_image"], folder, f"{where}, edited_image")
+        target = of_size(edited, original)
         untouched = None
         if row.get("method") == "scenes":  # drawn, so whatever is equal was to stay equal
             untouched = (np.asarray(original) == target).all(axis=-1)
         return Case(
             key=f"{index}-{_fingerprint(row['original_image'])}",
-            instruction=text(row["edit_prompt"], f"{where}, edit_prompt"),
+            instruction=text_of(row["edit_prompt"], f"{where}, edit_prompt"),
             original=original,
-            kind=row.get("kind") or WITHOUT_KIND,
-            original_prompt=row.get("original_prompt") or None,
-            edited_prompt=row.get("edited_prompt") or None,
+            kind=words_of(row.get("kind")) or WITHOUT_KIND,
+            original_prompt=words_of(row.get("original_prompt")),
+            edited_prompt=words_of(row.get("edited_prompt")),
             targets=(target,),
             untouched=untouched,
         )
@@ -140,42 +137,6 @@ def _pair_cases(folder: Path) -> CaseSet:
     return CaseSet(f"{len(rows)} pairs of {folder.name}", settings, len(rows), read, tuple(notes))
 
 
-def undecoded(rows: Dataset) -> Dataset:
-    """The same rows with pictures as bytes, so that one that is broken is broken alone."""
-    from datasets import Image as ImageFeature
-
-    for name, feature in rows.features.items():
-        if isinstance(feature, ImageFeature):
-            rows = rows.cast_column(name, ImageFeature(decode=False))
-    return rows
-
-
-def picture(stored: Mapping[str, Any] | None, where: str) -> Image.Image:
-    """The picture of a cell as a dataset stores it, `{"bytes": ..., "path": ...}`.
-
-    Raises:
-        UserError: it is missing or broken, with its place.
-    """
-    source = (stored or {}).get("bytes") or (stored or {}).get("path")
-    if not source:
-        raise UserError(f"{where} holds no picture.")
-    try:
-        return load_image(source)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-
-
-def text(value: Any, where: str) -> str:
-    """The text of a cell.
-
-    Raises:
-        UserError: it is missing or empty, with its place.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{where} is empty.")
-    return value
-
-
 def of_size(image: Image.Image, like: Image.Image) -> Pixels:
     """A right answer as pixels (h, w, 3), at the size of the original."""
     if image.size != like.size:
@@ -183,8 +144,7 @@ def of_size(image: Image.Image, like: Image.Image) -> Pixels:
     return np.asarray(image)
 
 
-def _fingerprint(stored: Mapping[str, Any] | None) -> str:
+def _fingerprint(cell: Any) -> str:
     from hashlib import blake2b
 
-    content = (stored or {}).get("bytes") or str((stored or {}).get("path")).encode()
-    return blake2b(content, digest_size=6).hexdigest()
+    return blake2b(bytes_of(cell), digest_size=6).hexdigest()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from overpaint.artifact import Artifact
-from overpaint.files import write_json
+from overpaint.files import read_json, write_json
 
 
 def kept_result(
@@ -29,7 +28,7 @@ def kept_result(
         with artifact.being_made(replace=True):
             write_json(path, compute())
             artifact.finish()
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return read_json(path, dict)
 
 
 def folder_of(folder: Path, origin: Mapping[str, Any]) -> Path:

@@ -8,16 +8,14 @@ Emu Edit (2311.10089): parquet with `image`, `instruction`, `task`, both caption
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from overpaint.cells import bytes_of, inside, picture_of, text_of, words_of
 from overpaint.digests import combined, digest
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import (
@@ -25,15 +23,10 @@ from overpaint.evaluation.cases import (
     Case,
     CaseSet,
     of_size,
-    picture,
-    text,
-    undecoded,
 )
-from overpaint.files import reason
-from overpaint.images import load_image
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from overpaint.files import read_json
+from overpaint.images import load_opacity
+from overpaint.parquet import ParquetRows
 
 _MAGICBRUSH = {"source_img", "target_img", "instruction"}
 _EMU_EDIT = {"image", "instruction", "task"}
@@ -59,26 +52,29 @@ def read_published(folder: Path) -> CaseSet | None:
 
 
 def _magicbrush_folder(root: Path) -> CaseSet:
-    turns = _json(root / "edit_turns.json")
-    captions: dict[str, str] = {}
-    described = root / "global_descriptions.json"
-    for words in (_json(described) if described.is_file() else {}).values():
-        captions |= words
+    turns = read_json(root / "edit_turns.json", list)
+    captions = _described(root / "global_descriptions.json")
     if not turns:
         raise UserError(f"{root / 'edit_turns.json'} names no edits.")
 
     def read(index: int) -> Case:
-        turn = turns[index]
         where = f"turn {index} of {root.name}"
-        before = text(turn.get("input"), f"{where}, input")
-        after = text(turn.get("output"), f"{where}, output")
-        folder = root / "images" / before.partition("-")[0]
-        original = load_image(folder / before)
+        turn = turns[index]
+        if not isinstance(turn, Mapping):
+            raise UserError(f"{where} is not a table of keys and values.")
+        before = text_of(turn.get("input"), f"{where}, input")
+        after = text_of(turn.get("output"), f"{where}, output")
+        folder = f"images/{before.partition('-')[0]}"
+
+        def cell(name: str) -> dict[str, str]:
+            return {"path": f"{folder}/{name}"}
+
+        original = picture_of(cell(before), root, f"{where}, input")
         return _magicbrush_case(
             key=f"magicbrush-{after}",
-            instruction=text(turn.get("instruction"), f"{where}, instruction"),
-            pictures=(original, load_image(folder / after)),
-            mask=_mask_file(folder / str(turn.get("mask")), original.size),
+            instruction=text_of(turn.get("instruction"), f"{where}, instruction"),
+            pictures=(original, picture_of(cell(after), root, f"{where}, output")),
+            mask=_mask_file(f"{folder}/{turn.get('mask')}", root, original.size),
             captions=(captions.get(before), captions.get(after)),
             kind=_turn(after.rpartition("output")[2].partition(".")[0]),
         )
@@ -89,18 +85,27 @@ def _magicbrush_folder(root: Path) -> CaseSet:
     return CaseSet(f"{len(turns)} edits of MagicBrush", settings, len(turns), read, notes)
 
 
+def _described(path: Path) -> dict[str, str]:
+    """Captions by the names of pictures; empty where the file is not there."""
+    sessions = read_json(path, dict) if path.is_file() else {}
+    if not all(isinstance(words, Mapping) for words in sessions.values()):
+        raise UserError(f"{path} does not hold captions by session and picture.")
+    pairs = (pair for words in sessions.values() for pair in words.items())
+    return {name: caption for name, caption in pairs if isinstance(caption, str)}
+
+
 def _magicbrush_rows(folder: Path, paths: list[Path]) -> CaseSet:
-    rows = _read_rows(paths)
+    rows = _read_rows(paths, folder)
 
     def read(index: int) -> Case:
         row = rows[index]
         where = f"row {index} of {folder.name}"
-        original = picture(row["source_img"], f"{where}, source_img")
-        stored = (row.get("mask_img") or {}).get("bytes")
+        original = picture_of(row["source_img"], folder, f"{where}, source_img")
+        stored = bytes_of(row.get("mask_img"))
         return _magicbrush_case(
             key=f"magicbrush-{row.get('img_id')}-{row.get('turn_index')}",
-            instruction=text(row["instruction"], f"{where}, instruction"),
-            pictures=(original, picture(row["target_img"], f"{where}, target_img")),
+            instruction=text_of(row["instruction"], f"{where}, instruction"),
+            pictures=(original, picture_of(row["target_img"], folder, f"{where}, target_img")),
             mask=_opaque(stored, original.size) if stored else None,
             captions=(None, None),
             kind=_turn(row.get("turn_index")),
@@ -141,7 +146,8 @@ def _turn(number: object) -> str:
     return f"turn {number}" if str(number).isdecimal() else WITHOUT_KIND
 
 
-def _mask_file(path: Path, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+def _mask_file(name: str, root: Path, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    path = inside(name, root)
     return _opaque(path.read_bytes(), size) if path.is_file() else None
 
 
@@ -150,28 +156,23 @@ def _opaque(content: bytes, size: tuple[int, int]) -> NDArray[np.bool_] | None:
 
     None where the mask cannot be read, is of another size, or has no transparency.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as mask:
-            if mask.mode not in ("RGBA", "LA") or mask.size != size:
-                return None
-            return np.asarray(mask.getchannel("A")) > 127
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        return None
+    opacity = load_opacity(content)
+    return None if opacity is None or opacity.size != size else np.asarray(opacity) > 127
 
 
 def _emu_edit_rows(folder: Path, paths: list[Path]) -> CaseSet:
-    rows = _read_rows(paths)
+    rows = _read_rows(paths, folder)
 
     def read(index: int) -> Case:
         row = rows[index]
         where = f"row {index} of {folder.name}"
         return Case(
             key=f"emu-edit-{row.get('split')}-{row.get('idx', index)}-{row.get('hash')}",
-            instruction=text(row["instruction"], f"{where}, instruction"),
-            original=picture(row["image"], f"{where}, image"),
-            kind=row.get("task") or WITHOUT_KIND,
-            original_prompt=row.get("input_caption") or None,
-            edited_prompt=row.get("output_caption") or None,
+            instruction=text_of(row["instruction"], f"{where}, instruction"),
+            original=picture_of(row["image"], folder, f"{where}, image"),
+            kind=words_of(row.get("task")) or WITHOUT_KIND,
+            original_prompt=words_of(row.get("input_caption")),
+            edited_prompt=words_of(row.get("output_caption")),
         )
 
     settings = {"data": "emu-edit", "folder": folder.name, "count": len(rows)}
@@ -202,36 +203,11 @@ def _columns(path: Path) -> set[str]:
         return set()  # the reader of pairs says what is wrong with it
 
 
-def _read_rows(paths: list[Path]) -> Dataset:
-    from datasets import Dataset, disable_progress_bars
-    from datasets import Image as ImageFeature
-    from datasets.exceptions import DatasetGenerationError
-    from pyarrow.parquet import read_metadata
-
-    if sum(read_metadata(path).num_rows for path in paths) == 0:
+def _read_rows(paths: list[Path], folder: Path) -> ParquetRows:
+    rows = ParquetRows(paths, folder)
+    if not len(rows):
         raise UserError(f"{paths[0].parent} holds no edits: its files are empty.")
-    disable_progress_bars()
-    try:
-        rows = Dataset.from_parquet([str(path) for path in paths])
-    except (DatasetGenerationError, OSError, ValueError) as error:
-        cause = " ".join(str(error.__cause__ or error).split())
-        raise UserError(f"cannot read {paths[0].parent}: {cause}.") from error
-    for name in ("image", "source_img", "target_img", "mask_img"):
-        if name in rows.column_names and not isinstance(rows.features[name], ImageFeature):
-            rows = rows.cast_column(name, ImageFeature())
-    return undecoded(rows)
-
-
-def _json(path: Path) -> Any:
-    try:
-        read: Any = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {reason(error)}.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(read, list | Mapping):
-        raise UserError(f"{path} holds neither a list nor a table.")
-    return read
+    return rows
 
 
 def _no_captions(name: str) -> str:

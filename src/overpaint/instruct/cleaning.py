@@ -41,9 +41,14 @@ def clean_caption(text: str) -> str:
 def clean_instruction(text: str) -> str:
     """An instruction in one line, without quotes round it or a full stop at its end."""
     text = normalise(text)
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`":
+    if len(text) > 1 and text[0] + text[-1] in _QUOTES:
         text = text[1:-1].strip()
-    return text.removesuffix(".") if text.count(".") == 1 else text
+    stops = [character for character in text if character in _FULL_STOPS]
+    return text[:-1] if len(stops) == 1 and text[-1] == stops[0] else text
+
+
+_QUOTES = {'""', "''", "``", "“”", "‘’", "„“", "«»", "「」", "『』"}
+_FULL_STOPS = ".。．｡।۔"
 
 
 def clean_triplet(triplet: TripletT) -> TripletT:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import requests
+from requests.utils import get_auth_from_url
 
 from overpaint.errors import UserError
-from overpaint.fetch import shown_url
+from overpaint.fetch import is_plain, shown_url
+from overpaint.files import parse_json
 from overpaint.instruct.kinds import KINDS
 from overpaint.instruct.settings import GenerateSettings
 from overpaint.instruct.writing import Request, Writing
+from overpaint.posting import Answer, post_json
+from overpaint.text import printable
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 300.0
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 300.0
+"""Seconds for everything: looking up, connecting, and the last byte of the answer."""
+MAX_ANSWER_BYTES = 4 << 20
+"""Of an answer once unpacked; two sentences are wanted."""
 TRIES = 4
+_SHOWN = 300  # characters of what went wrong
+_READ_OF_ERROR = 4096  # bytes
 _LATER = {408, 425, 429, 500, 502, 503, 504}  # answers after which it is worth trying again
 
 _SYSTEM = (
@@ -50,14 +58,18 @@ class EndpointWriter:
         """`wait` is called with the seconds between two tries.
 
         Raises:
-            UserError: `url` is no http(s) address.
+            UserError: `url` is no http(s) address, or the key in the environment is none.
         """
-        if not url.startswith(("http://", "https://")):
-            raise UserError(f"{url} is no http or https address, such as http://localhost:8000/v1.")
+        if not url.startswith(("http://", "https://")) or not is_plain(url):
+            raise UserError(
+                f"{printable(url)} is no http or https address, such as http://localhost:8000/v1."
+            )
         url = url.rstrip("/")
         self.url = url if url.endswith("/chat/completions") else f"{url}/chat/completions"
         self.name, self.settings, self.wait = model, settings, wait
         self.asks_kind = True
+        self._key = _read_key()
+        self._secrets = (self._key, *get_auth_from_url(url))
 
     def identity(self) -> str:
         """What tells this writer from another: the model's name, wherever it is served."""
@@ -98,58 +110,89 @@ class EndpointWriter:
         }
         if self.settings.temperature is not None:
             body |= {"temperature": self.settings.temperature, "top_p": self.settings.top_p}
-        return self._content(self._post(body))
+        return self._content(body)
 
-    def _post(self, body: dict[str, Any]) -> requests.Response:
-        key = os.environ.get(KEY_VARIABLE)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+    def _content(self, body: dict[str, Any]) -> str:
+        """The text of the answer, asked for again where that may help."""
         why = ""
         for attempt in range(TRIES):
             if attempt:
                 self.wait(2.0**attempt)
             try:
-                answer = requests.post(
-                    self.url,
-                    json=body,
-                    headers=headers,
-                    timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
-                    allow_redirects=False,  # the key is for this host only
-                )
-            except requests.RequestException as error:
-                why = f"no connection ({type(error).__name__})"
+                answer = self._post(body)
+            except (OSError, ValueError) as error:
+                why = f"does not serve: {printable(error, self._secrets)}"
                 continue
-            if answer.status_code == 200:
-                return answer
-            words = " ".join(answer.text.split())[:200]
-            why = f"it answers {answer.status_code} {answer.reason}: {words}"
-            if answer.status_code not in _LATER:
+            if answer.status == 200:
+                try:
+                    return _text_in(answer.content)
+                except ValueError as error:
+                    why = f"does not speak OpenAI's chat protocol: {error}"
+                    continue
+            why = f"does not serve: it answers {answer.status} {answer.reason}: "
+            why = printable(why + _words(answer.content), self._secrets)
+            if answer.status not in _LATER:
                 break
         raise UserError(
-            f"the endpoint {shown_url(self.url)} does not serve: {why}; check the address and that "
+            f"the endpoint {shown_url(self.url)} {why[:_SHOWN]}; check the address and that "
             "the server runs, then give the same command: what is written stays."
         )
 
-    def _content(self, answer: requests.Response) -> str:
-        try:
-            content = answer.json()["choices"][0]["message"]["content"]
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise UserError(
-                f"{shown_url(self.url)} does not speak OpenAI's chat protocol: its answer has no "
-                "choices[0].message.content."
-            ) from error
-        return content if isinstance(content, str) else ""
+    def _post(self, body: dict[str, Any]) -> Answer:
+        return post_json(
+            self.url,
+            body,
+            {"Authorization": f"Bearer {self._key}"} if self._key else {},
+            max_bytes=MAX_ANSWER_BYTES,
+            connect_seconds=CONNECT_SECONDS,
+            total_seconds=ANSWER_SECONDS,
+        )
+
+
+def _read_key() -> str:
+    """The key, which is never printed.
+
+    Raises:
+        UserError: no header can carry it.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not (key.isascii() and (key.isprintable() or not key)):
+        raise UserError(f"{KEY_VARIABLE} holds characters that no key has: set it anew.")
+    return key
+
+
+def _words(content: bytes) -> str:
+    return content[:_READ_OF_ERROR].decode("utf-8", "replace")
+
+
+def _text_in(content: bytes) -> str:
+    """The text of a chat answer; empty where the model said nothing.
+
+    Raises:
+        ValueError: it is no chat answer, in words.
+    """
+    answer = parse_json(content)
+    try:
+        text = answer["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError("its answer has no choices[0].message.content") from error
+    return text if isinstance(text, str) else ""
 
 
 def _parse(text: str) -> Writing | None:
     """The two texts of an answer; models like to put a fence round their JSON."""
     text = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
-        answer = json.loads(text)
+        answer = parse_json(text)
     except ValueError:
         return None
     if not isinstance(answer, dict):
         return None
     edit, edited = answer.get("edit"), answer.get("edited")
     if not isinstance(edit, str) or not isinstance(edited, str):
+        return None
+    try:
+        (edit + edited).encode()
+    except UnicodeEncodeError:  # half a character, which no file can hold
         return None
     return Writing(edit, edited)

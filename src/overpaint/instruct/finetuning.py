@@ -26,7 +26,7 @@ from torch import Tensor
 from overpaint.artifact import Artifact, binding
 from overpaint.digests import text_digest
 from overpaint.errors import UserError
-from overpaint.files import dir_aside, write_atomic, write_json
+from overpaint.files import dir_aside, read_json, write_atomic, write_json
 from overpaint.formats import read_triplets
 from overpaint.instruct.cleaning import keep_triplets
 from overpaint.instruct.completions import NO_LABEL, Collate, LengthBuckets, encode
@@ -310,7 +310,7 @@ def _loss_before(trainer: CompletionTrainer, work: Path) -> float:
         loss = trainer.evaluate()["eval_loss"]
         write_atomic(path, json.dumps({"eval_loss": loss}).encode())
         trainer.state.log_history.clear()
-    return float(json.loads(path.read_text())["eval_loss"])
+    return float(read_json(path, dict)["eval_loss"])
 
 
 def _last_held_out_loss(trainer: CompletionTrainer) -> float:

@@ -12,7 +12,6 @@ judged within the shard: so a killed run ends in the same bytes when it is start
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from overpaint.artifact import Artifact, binding
 from overpaint.digests import text_digest
 from overpaint.engine import Done, Engine, Job, Made, Row, quarantined, run
 from overpaint.errors import UserError
-from overpaint.files import write_json
+from overpaint.files import read_json, write_json
 from overpaint.formats import read_captions
 from overpaint.instruct.cleaning import (
     NEAR_DUPLICATE,
@@ -280,7 +279,6 @@ def _summarise(
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json(path, dict)
+    except UserError as error:
         raise UserError(f"cannot read {path}: delete its folder and generate again.") from error
-    return dict(values)

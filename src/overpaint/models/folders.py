@@ -7,7 +7,6 @@ are read from their headers, so that nothing is built that the file could not fi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.errors import UserError
+from overpaint.files import read_json
 from overpaint.models.names import PICKLES, refuse_pickle
 
 LARGEST_TABLE = 16 << 20  # bytes of a JSON file that is no vocabulary
@@ -85,16 +85,12 @@ def read_table(path: Path, what: str) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_TABLE:
             raise cannot_load(what, f"{path.name} has more than {LARGEST_TABLE >> 20} MiB")
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise cannot_load(what, f"{path.name} is nested too deeply") from None
     except OSError as error:
         raise cannot_load(what, f"{path.name}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise cannot_load(what, f"{path.name} is no JSON: {error}") from None
-    if not isinstance(table, dict):
-        raise cannot_load(what, f"{path.name} holds no table of settings")
-    return table
+    try:
+        return read_json(path, dict)
+    except UserError as error:
+        raise cannot_load(what, str(error).rstrip(".")) from None
 
 
 def check_tables(folder: Path, what: str) -> None:

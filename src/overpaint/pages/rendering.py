@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from overpaint.text import printable_lines
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -19,7 +21,8 @@ def render(
 ) -> str:
     """The page of a jinja template, which finds the common style as `style`.
 
-    Every text among the values is escaped, but for `markupsafe.Markup`; a name that the template
+    Every text among the values is escaped and without control characters, as `printable`, but for
+    `markupsafe.Markup`; a name that the template
     uses and nobody gives is an error.
     """
     from jinja2 import BaseLoader, Environment, StrictUndefined
@@ -27,10 +30,15 @@ def render(
 
     environment = Environment(
         loader=BaseLoader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, finalize=_plain,
     )  # fmt: skip
     environment.filters |= dict(filters or {})
     return environment.from_string(template).render(style=Markup(page_style()), **values)
+
+
+def _plain(value: Any) -> Any:
+    """What a template prints of a value; ours alone comes as Markup, whose class is not `str`."""
+    return printable_lines(value) if type(value) is str else value
 
 
 def page_style() -> str:

@@ -7,6 +7,7 @@ Prompt-to-Prompt; what a method has of its own is filled in where the recipe lea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
@@ -24,7 +25,7 @@ NANO_GUIDANCE = 2.0  # above that its colours and lines become too strong
 
 def _as_range(value: Any) -> Any:
     """A single number is a range of that number alone."""
-    return [value, value] if isinstance(value, (int, float)) else value
+    return [value, value] if isinstance(value, Real) else value
 
 
 Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
@@ -136,7 +137,9 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
         if filled.get("method") == "prompt-to-prompt":
             filled.setdefault("guidance_scale", P2P_GUIDANCE)
             many = filled.get("candidates", P2P_KEEP)
-            filled.setdefault("keep", min(P2P_KEEP, many) if isinstance(many, int) else P2P_KEEP)
+            filled.setdefault(
+                "keep", min(P2P_KEEP, many) if isinstance(many, Integral) else P2P_KEEP
+            )
         asked = filled.get("thresholds", {})
         judge = filled.get("clip") or filled.get("model", "nano")
         if judge == "nano" and isinstance(asked, Mapping):

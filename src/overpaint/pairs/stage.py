@@ -23,7 +23,8 @@ from overpaint.artifact import Artifact, binding
 from overpaint.digests import text_digest
 from overpaint.engine import Engine, Job, Row, quarantined, run
 from overpaint.engine.running import unmade_shards
-from overpaint.files import write_json
+from overpaint.errors import UserError
+from overpaint.files import read_json, write_json
 from overpaint.models.devices import pick_device, pick_dtype
 from overpaint.pairs.inputs import read_rows
 from overpaint.pairs.making import open_stage
@@ -137,8 +138,8 @@ def _speed(rows: int, accepted: int, seconds: float) -> dict[str, float] | None:
 def _earlier(out: Path) -> Any:
     """The speed of the run that finished this folder."""
     try:
-        return json.loads((out / _SUMMARY).read_text(encoding="utf-8")).get("speed")
-    except (OSError, ValueError, AttributeError):
+        return read_json(out / _SUMMARY, dict).get("speed")
+    except UserError:
         return None  # not there, or not ours: it is written anew
 
 

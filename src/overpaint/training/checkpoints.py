@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from overpaint.errors import UserError
-from overpaint.files import dir_aside
+from overpaint.files import dir_aside, parse_json
+from overpaint.text import printable
 
 _STATE = "state.json"
 _BLOCK = 1 << 22
@@ -74,7 +75,8 @@ def read_newest(folder: Path) -> Checkpoint | None:
         try:
             checkpoint = read_checkpoint(path)
         except Damaged as error:
-            print(f"overpaint: passing over a damaged checkpoint: {error}", file=sys.stderr)
+            words = printable(error)
+            print(f"overpaint: passing over a damaged checkpoint: {words}", file=sys.stderr)
             damaged.append(path)
             continue
         for bad in damaged:
@@ -94,7 +96,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         Damaged: a file is missing, cut short or differs from its checksum.
     """
     try:
-        state = json.loads((path / _STATE).read_text())
+        state = parse_json((path / _STATE).read_bytes())
         parts = {}
         for name, checksum in state["files"].items():
             if _checksum(path / name) != checksum:

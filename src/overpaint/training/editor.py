@@ -20,7 +20,7 @@ from overpaint.shards import read_pairs
 from overpaint.training.augmentation import DRAWS
 from overpaint.training.base import load_base
 from overpaint.training.encoding import sample_target
-from overpaint.training.latents import Batches, EncodedBatches, precompute
+from overpaint.training.latents import Batches, EncodedBatches, precompute, read_pair
 from overpaint.training.log import read_log
 from overpaint.training.loop import being_made, make_accelerator, settings_origin, train_loop
 from overpaint.training.settings import TrainSettings
@@ -29,7 +29,8 @@ from overpaint.training.validation import ValidationSheets
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from datasets import Dataset
+
+    from overpaint.parquet import ParquetRows
 
 
 def train_editor(
@@ -161,9 +162,9 @@ class EditingLoss:
 
 
 def _sheets(
-    data: Dataset, rows: list[int], base: EditingModel, settings: TrainSettings, work: Path
+    data: ParquetRows, rows: list[int], base: EditingModel, settings: TrainSettings, work: Path
 ) -> ValidationSheets:
-    return ValidationSheets([data[row] for row in rows], base, settings, work / "sheets")
+    return ValidationSheets([read_pair(data, row) for row in rows], base, settings, work / "sheets")
 
 
 def _save(base: EditingModel, settings: TrainSettings, out: Path) -> None:

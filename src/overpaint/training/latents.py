@@ -10,21 +10,23 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from overpaint.cells import picture_of, text_of
 from overpaint.digests import text_digest
-from overpaint.images import load_image
+from overpaint.parquet import ParquetRows
+from overpaint.rows import IMAGE_COLUMNS
 from overpaint.training.augmentation import View, draw_view, see
 from overpaint.training.cache import cached_arrays, hash_tokenizer, hash_weights
 from overpaint.training.encoding import encode_mode, encode_moments, encode_texts
 from overpaint.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from PIL.Image import Image
 
     from overpaint.models import EditingModel
 
@@ -84,7 +86,7 @@ class CachedBatches:
 class EncodedBatches:
     """Batches encoded in the loop by the base's autoencoder and text encoder."""
 
-    def __init__(self, pairs: Dataset, base: EditingModel, settings: TrainSettings) -> None:
+    def __init__(self, pairs: ParquetRows, base: EditingModel, settings: TrainSettings) -> None:
         self.pairs, self.base, self.settings = pairs, base, settings
         self.pool = ThreadPoolExecutor(4)
         self.null_text = encode_texts(base.tokenizer, base.text_encoder, [""]).float()
@@ -114,21 +116,28 @@ class EncodedBatches:
         return np.stack(source), np.stack(edited), list(texts)
 
     def _read_one(self, row: int, view: View) -> tuple[np.ndarray, np.ndarray, str]:
-        pair: dict[str, Any] = self.pairs[row]
-        original, edited = (rgb(pair[key]) for key in ("original_image", "edited_image"))
+        original, edited, text = read_pair(self.pairs, row)
         if edited.size != original.size:
             edited = edited.resize(original.size)
         side = self.settings.resolution
-        return see(original, view, side), see(edited, view, side), pair["edit_prompt"]
+        return see(original, view, side), see(edited, view, side), text
 
 
-def rgb(image: Any) -> Any:
-    """A picture of a pair as RGB."""
-    return image if image.mode == "RGB" else load_image(image)
+def read_pair(pairs: ParquetRows, row: int) -> tuple[Image, Image, str]:
+    """The two pictures of a row and its instruction.
+
+    Raises:
+        UserError: one of them is missing or cannot be read, with its place.
+    """
+    cells, where = pairs[row], f"row {row} of {pairs.folder}"
+    original, edited = (
+        picture_of(cells[name], pairs.folder, f"{where}, {name}") for name in IMAGE_COLUMNS
+    )
+    return original, edited, text_of(cells["edit_prompt"], f"{where}, edit_prompt")
 
 
 def precompute(
-    pairs: Dataset,
+    pairs: ParquetRows,
     data_hash: str,
     base: EditingModel,
     settings: TrainSettings,
@@ -149,7 +158,7 @@ def precompute(
 
 
 def _cache_latents(
-    pairs: Dataset,
+    pairs: ParquetRows,
     data_hash: str,
     base: EditingModel,
     settings: TrainSettings,
@@ -197,10 +206,13 @@ def _cache_latents(
 
 
 def _cache_texts(
-    pairs: Dataset, base: EditingModel, settings: TrainSettings, folder: Path, is_main: bool
+    pairs: ParquetRows, base: EditingModel, settings: TrainSettings, folder: Path, is_main: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of the empty text and each different instruction, and which one a row has."""
-    prompts = pairs["edit_prompt"]
+    prompts = [
+        text_of(prompt, f"row {row} of {pairs.folder}, edit_prompt")
+        for row, prompt in enumerate(pairs["edit_prompt"])
+    ]
     texts = list(dict.fromkeys(["", *prompts]))
     number = {text: i for i, text in enumerate(texts)}
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from overpaint.files import cannot_write, write_atomic
+from overpaint.files import cannot_write, parse_json, write_atomic
 
 
 class Log:
@@ -50,8 +50,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     lines = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
+            lines.append(parse_json(line))
+        except ValueError:
             continue
     return [line for line in lines if isinstance(line, dict) and "step" in line]
 

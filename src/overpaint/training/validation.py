@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -20,7 +20,6 @@ from overpaint.seeds import derive_seed
 from overpaint.sheets import Cell, contact_sheet
 from overpaint.training.augmentation import View, see
 from overpaint.training.encoding import encode_mode, encode_texts
-from overpaint.training.latents import rgb
 from overpaint.training.settings import TrainSettings
 
 
@@ -28,7 +27,7 @@ from overpaint.training.settings import TrainSettings
 class ValidationSheets:
     """Draws `folder/step-NNNNNNN.png` from held-out `pairs` whenever it is called."""
 
-    pairs: Sequence[dict[str, Any]]
+    pairs: Sequence[tuple[Image.Image, Image.Image, str]]
     base: EditingModel
     settings: TrainSettings
     folder: Path
@@ -36,8 +35,8 @@ class ValidationSheets:
     def __call__(self, unet: nn.Module, done: int) -> dict[str, float]:
         """Edit the pairs with `unet`; the pixels' mean squared error in [0, 1] beside the
         input's own, for the log."""
-        original, wanted = self._pixels("original_image"), self._pixels("edited_image")
-        instructions = [pair["edit_prompt"] for pair in self.pairs]
+        original, wanted = self._pixels(0), self._pixels(1)
+        instructions = [instruction for _, _, instruction in self.pairs]
         result = self._edit(unet, original, instructions)
         cells = [
             Cell(_picture(pixels[i]))
@@ -57,9 +56,9 @@ class ValidationSheets:
             "validation_mse_of_input": float(np.mean((original - wanted) ** 2) / 4),
         }
 
-    def _pixels(self, column: str) -> np.ndarray:
+    def _pixels(self, which: Literal[0, 1]) -> np.ndarray:
         side = self.settings.resolution
-        return np.stack([see(rgb(pair[column]), View(side), side) for pair in self.pairs])
+        return np.stack([see(pair[which], View(side), side) for pair in self.pairs])
 
     def _edit(self, unet: nn.Module, original: np.ndarray, instructions: list[str]) -> np.ndarray:
         base, settings = self.base, self.settings
