@@ -117,7 +117,7 @@ def evaluate(
         pictures = Pictures()
         sections: dict[str, dict[str, Any]] = {"curves": {}, "drift": {}, "bias": {}}
         for name, label in zip(models, labels(models), strict=True):
-            editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
+            editor = Editor.from_pretrained(name, device, dtype)
             folder = out / "work" / label
             sha256 = model_hash(name)
             record = {"model": name, "sha256": sha256, **vars(found)}
@@ -159,7 +159,7 @@ def _open_stage(
     dtype: str | None,
 ) -> CaseStage:
     """The model and the judges of a worker in another process."""
-    editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
+    editor = Editor.from_pretrained(name, device, dtype)
     return CaseStage(editor, cases, _load_judges(judges, device, lambda _: None), settings)
 
 
