@@ -33,7 +33,10 @@ WORDS = (
     "make it a line drawing, " * 30,
 )
 
-FAULTS = (*(UserError, RuntimeError, ValueError, TypeError), *(LookupError, AttributeError, OSError))
+FAULTS = (
+    *(UserError, RuntimeError, ValueError, TypeError),
+    *(LookupError, AttributeError, OSError),
+)
 
 
 @dataclass(frozen=True)
