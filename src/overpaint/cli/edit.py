@@ -34,7 +34,7 @@ def edit(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE [IMAGE|INSTRUCTION]...",
+            metavar="IMAGE",
             help="A picture (path or http(s) address) and what to change, several instructions "
             "being applied in turn; with -i, pictures only.",
         ),
@@ -90,7 +90,10 @@ def edit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Edit pictures by instruction; each result has its picture's size."""
+    """Edit pictures by instruction: IMAGE INSTRUCTION..., or IMAGE... -i INSTRUCTION.
+
+    Each result has its picture's size.
+    """
     names, instructions = _told_apart(words, instruction or [])
     how = _How(
         instructions,
