@@ -11,6 +11,7 @@ import pytest
 
 # Before anything imports torch or datasets: these are read once, at import.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else threads spin where cores are busy
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="overpaint-tests-")
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"

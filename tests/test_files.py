@@ -108,3 +108,53 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_move(
     with pytest.raises(UserError, match="no space left"):
         replace_dir(new, old)
     assert old.is_dir()
+
+
+# Symbolic links: what they point to is written, they stay.
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["to something", "to nothing yet"])
+@pytest.mark.parametrize("hops", [1, 2])
+def test_a_file_is_written_through_links(tmp_path: Path, there: bool, hops: int) -> None:
+    real = tmp_path / "far" / "real.txt"
+    if there:
+        real.parent.mkdir()
+        real.write_text("old")
+    link = chain_of_links(tmp_path, real, hops)
+    write_atomic(link, b"new")
+    assert real.read_bytes() == b"new"
+    assert link.is_symlink()
+    assert sorted(p.name for p in real.parent.iterdir()) == ["real.txt"]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["to something", "to nothing yet"])
+@pytest.mark.parametrize("hops", [1, 2])
+def test_a_folder_is_replaced_through_links(tmp_path: Path, there: bool, hops: int) -> None:
+    real = tmp_path / "far" / "real"
+    if there:
+        real.mkdir(parents=True)
+        (real / "old").touch()
+    link = chain_of_links(tmp_path, real, hops)
+    with dir_aside(link) as folder:
+        (folder / "new").touch()
+    assert [p.name for p in real.iterdir()] == ["new"]
+    assert link.is_symlink()
+    assert [p.name for p in real.parent.iterdir()] == ["real"]
+
+
+def chain_of_links(folder: Path, real: Path, hops: int) -> Path:
+    for hop in range(hops):
+        link = folder / f"link{hop}"
+        link.symlink_to(os.path.relpath(real, folder))
+        real = link
+    return real
+
+
+def test_links_that_lead_nowhere_good_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "device").symlink_to(os.devnull)
+    for name in ("a", "device"):
+        with pytest.raises(UserError, match=f"cannot write .*{name}"):
+            write_atomic(tmp_path / name, b"")
+        assert (tmp_path / name).is_symlink()

@@ -7,6 +7,7 @@ dataset loaders skip), flushed to the disk, and renamed into place.
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 import os
 import secrets
@@ -32,13 +33,15 @@ JsonT = TypeVar("JsonT", bound="dict[str, Any] | list[Any]")
 def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) -> None:
     """Write `path` whole or not at all; its folder is made when it is missing.
 
+    Where `path` is a symbolic link, what it points to is written.
+
     `content` is the bytes, or a function that writes them to the path it is given (which
     ends like `path`, so writers that look at the suffix work).
 
     Raises:
         UserError: the disk is full, the folder cannot be written, `path` is a folder, ...
     """
-    path = Path(path)
+    path = followed(path)
     aside = name_aside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,10 +62,12 @@ def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) ->
 def dir_aside(final: str | Path) -> Iterator[Path]:
     """Give an empty folder to fill; it becomes `final` when the block ends without an error.
 
+    Where `final` is a symbolic link, the folder that it points to is replaced.
+
     Raises:
         UserError: the folder cannot be made, flushed or put in place, or the disk is full.
     """
-    final = Path(final)
+    final = followed(final)
     aside = name_aside(final)
     try:
         aside.mkdir(parents=True)
@@ -84,7 +89,7 @@ def replace_dir(tmp: str | Path, final: str | Path) -> None:
     Raises:
         UserError: naming `final` and the reason.
     """
-    tmp, final = Path(tmp), Path(final)
+    tmp, final = Path(tmp), followed(final)
     old = name_aside(final)
     try:
         for folder, _, names in os.walk(tmp):
@@ -181,6 +186,23 @@ def read_json(path: str | Path, kind: type[JsonT]) -> JsonT:
 def _json_name(value: Any) -> str:
     names = {dict: "a table", list: "a list", str: "a text", bool: "true or false"}
     return "nothing" if value is None else names.get(type(value), "a number")
+
+
+def followed(path: str | Path) -> Path:
+    """What `path` is in the end: itself, or what a symbolic link of that name points to.
+
+    Raises:
+        UserError: the links run in a circle, or to something that cannot be replaced (a device).
+    """
+    path = Path(path)
+    if not path.is_symlink():
+        return path
+    final = Path(os.path.realpath(path))
+    if final.is_symlink():
+        raise cannot_write(path, OSError(errno.ELOOP, os.strerror(errno.ELOOP)))
+    if final.exists() and not (final.is_file() or final.is_dir()):
+        raise UserError(f"cannot write {path}: {final} is not an ordinary file.")
+    return final
 
 
 def name_aside(path: Path) -> Path:

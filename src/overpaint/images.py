@@ -191,6 +191,19 @@ def save_image(
     write_atomic(path, content.getvalue())
 
 
+def saved_metadata(path: str | Path) -> dict[str, str]:
+    """The `metadata` with which `save_image` wrote a file; empty if it holds none, or is no picture."""
+    try:
+        with _without_warnings(), Image.open(path, formats=sorted(_SAVE_OPTIONS)) as image:
+            if image.format == "PNG":
+                found: Any = {k: v for k, v in image.info.items() if isinstance(v, str)}
+            else:
+                found = json.loads(image.getexif().get(_EXIF_IMAGE_DESCRIPTION, ""))
+    except (*_BROKEN, Image.DecompressionBombError):
+        return {}
+    return {str(k): v for k, v in found.items()} if isinstance(found, dict) else {}
+
+
 def check_can_save(path: str | Path) -> None:
     """Find out before hours of work what `save_image` would refuse (not a full disk).
 

@@ -31,6 +31,8 @@ def picture(tmp_path) -> Path:
 def run(folder, picture, tmp_path, monkeypatch, capfd):
     """Run the command on the picture; gives (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
+    # No picture is like those that the random autoencoder was made for.
+    monkeypatch.setattr("overpaint.editing.remarks.MAX_LOSS", 256.0)
 
     def edit(*words: object, steps: int = 2):
         # The first of these flags may come again among the words: the last one counts.
@@ -197,7 +199,6 @@ def test_bad_settings_are_one_sentence(run, picture, tmp_path):
         (["make it night", "--dtype", "int4"], "int4"),
         (["make it night", "-o", "file/out.png"], "file/out.png"),
         (["make it night", "-o", "out.xyz"], "out.xyz"),
-        (["make it night", "-o", str(tmp_path)], "cannot write"),
     ):
         assert says in one_sentence(*run(picture, *words))
 
@@ -214,7 +215,9 @@ def test_in_a_process_of_its_own(folder, picture, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["output"] == str(tmp_path / "out.png")
-    assert [line for line in done.stderr.splitlines() if not line.startswith("editing: ")] == []
+    assert [
+        line for line in done.stderr.splitlines() if not line.startswith(("editing: ", "note: "))
+    ] == []
 
 
 def test_editing_imports_no_pipeline_class(folder, picture, tmp_path):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -16,7 +19,21 @@ from overpaint.errors import UserError
 
 
 @pytest.fixture
-def raising(monkeypatch: pytest.MonkeyPatch) -> object:
+def commands(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., object]], None]:
+    """Make a function the command `boom`, the only one there is."""
+
+    def install(boom: Callable[..., object]) -> None:
+        module = ModuleType("overpaint.cli.boom")
+        module.boom = boom  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "overpaint.cli.boom", module)
+        monkeypatch.setattr(cli, "COMMANDS", ("boom",))
+
+    monkeypatch.delenv("OVERPAINT_TRACEBACK", raising=False)
+    return install
+
+
+@pytest.fixture
+def raising(commands) -> Callable[[BaseException], None]:
     """Add a command `boom` that raises what the test hands over."""
 
     def install(error: BaseException) -> None:
@@ -24,12 +41,8 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> object:
             """Raise."""
             raise error
 
-        module = ModuleType("overpaint.cli.boom")
-        module.boom = boom  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "overpaint.cli.boom", module)
-        monkeypatch.setattr(cli, "COMMANDS", ("boom",))
+        commands(boom)
 
-    monkeypatch.delenv("OVERPAINT_TRACEBACK", raising=False)
     return install
 
 
@@ -75,9 +88,93 @@ def test_the_traceback_comes_when_asked_for(raising, monkeypatch: pytest.MonkeyP
         main(["boom"])
 
 
-def test_an_interrupt_exits_130(raising) -> None:
+def test_an_interrupt_exits_130(raising, capsys: pytest.CaptureFixture[str]) -> None:
     raising(KeyboardInterrupt())
     assert main(["boom"]) == 130
+    assert capsys.readouterr().err == (
+        "overpaint: interrupted: what was finished is kept, and no file is half written.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "begins"),
+    [(signal.SIGINT, 130, "interrupted: "), (signal.SIGTERM, 143, "stopped by SIGTERM: ")],
+)
+@pytest.mark.parametrize("kept", ["", "3 of 7 rows are kept."])
+def test_a_signal_stops_the_command_with_a_sentence(
+    number: signal.Signals, code: int, begins: str, kept: str, commands, capsys
+) -> None:
+    tidied = []
+
+    def wait() -> None:
+        """Wait for the signal."""
+        try:
+            signal.raise_signal(number)
+            time.sleep(60)
+        except KeyboardInterrupt as stop:
+            tidied.append(signal.getsignal(number))
+            if kept:
+                stop.add_note(kept)
+            raise
+
+    commands(wait)
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    assert main(["boom"]) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"overpaint: {begins}{kept or 'what was finished is kept'}")
+    assert tidied == [signal.SIG_DFL], "a second signal must end the process"
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_signal_that_was_to_be_ignored_is(commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        commands(lambda: signal.raise_signal(signal.SIGTERM))
+        assert main(["boom"]) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_ends_at_its_first_signal(commands) -> None:
+    ended = []
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                os._exit(7)
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    commands(fork)
+    assert main(["boom"]) == 0
+    assert ended == [-signal.SIGTERM]
+
+
+def test_a_second_sigterm_ends_a_command_that_tidies_up_for_ever() -> None:
+    code = (
+        "import sys, time\n"
+        "from types import ModuleType\n"
+        "from overpaint import cli\n"
+        "def boom():\n"
+        "    try:\n"
+        "        print('ready', flush=True); time.sleep(60)\n"
+        "    finally:\n"
+        "        print('tidying', flush=True); time.sleep(60)\n"
+        "module = ModuleType('overpaint.cli.boom'); module.boom = boom\n"
+        "sys.modules['overpaint.cli.boom'] = module; cli.COMMANDS = ('boom',)\n"
+        "sys.exit(cli.main(['boom']))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in ("ready\n", "tidying\n"):
+        assert process.stdout.readline() == line
+        process.send_signal(signal.SIGTERM)
+    assert process.wait() == -signal.SIGTERM
+    process.stdout.close()
 
 
 @pytest.mark.parametrize(

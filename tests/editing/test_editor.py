@@ -28,6 +28,12 @@ def editor(folder) -> Editor:
     return Editor.from_pretrained(folder, device="cpu")
 
 
+@pytest.fixture(autouse=True)
+def made_for_all(monkeypatch):
+    """No picture is like those that the tiny model's random autoencoder was made for."""
+    monkeypatch.setattr("overpaint.editing.remarks.MAX_LOSS", 256.0)
+
+
 def scene(width: int = NATIVE_SIZE, height: int = NATIVE_SIZE) -> Image.Image:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     red, green = 255 * x / width, 255 * y / height
@@ -179,15 +185,58 @@ def test_the_models_own_settings_are_the_defaults(editor, folder):
     )
 
 
-def test_a_long_instruction_is_cut_with_a_remark(editor, folder):
-    remarks: list[str] = []
-    own = Editor.from_pretrained(folder, device="cpu", note=remarks.append)
-    own.edit(scene(), "cat " * 10_000, **QUICK)
-    assert len(remarks) == 1
-    assert "reads its first 30 of 10000 tokens" in remarks[0]
-    assert len(remarks[0]) < 200
+def test_a_long_instruction_is_cut_with_a_note(editor):
+    long, short = editor.edit_each(scene(), ["cat " * 10_000, WORDS], **QUICK)
+    assert len(long.notes) == 1
+    assert "reads its first 30 of 10000 tokens" in long.notes[0]
+    assert len(long.notes[0]) < 200
+    assert short.notes == ()
     with pytest.warns(UserWarning, match="too long"):
         editor.edit(scene(), "cat " * 40, **QUICK)
+
+
+def test_notes_belong_to_the_edits_of_their_picture(editor):
+    clear = Image.new("RGBA", (32, 32), (255, 0, 0, 100))
+    first, second = editor.edit_pairs([clear, scene()], [WORDS, WORDS], **QUICK)
+    assert len(first.notes) == 1
+    assert "laid on white" in first.notes[0]
+    assert second.notes == ()
+    in_turn = editor.edit_in_turn(clear, [WORDS, "make it night"], **QUICK)
+    assert [e.notes for e in in_turn] == [first.notes] * 2
+
+
+def test_a_picture_much_larger_than_the_model_works_at_gets_a_note(editor):
+    for side, said in ((8 * NATIVE_SIZE, 0), (8 * NATIVE_SIZE + 1, 1)):
+        (edit,) = editor.edit_each(scene(side, side), [WORDS], num_inference_steps=1)
+        assert len(edit.notes) == said
+    assert f"edited at {NATIVE_SIZE} x {NATIVE_SIZE} and enlarged again" in edit.notes[0]
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.uint8, np.array])
+def test_whole_numbers_of_any_kind_are_whole_numbers(editor, kind):
+    settings = {"seed": 2, "num": 2, "num_inference_steps": 3, "resolution": 48, "batch_size": 1}
+    plain = editor.edit_each(scene(), [WORDS], **settings)
+    other = editor.edit_each(scene(), [WORDS], **{k: kind(v) for k, v in settings.items()})
+    assert [e.seed for e in other] == [2, 3]
+    assert all(type(e.seed) is int for e in other)
+    assert [e.image.tobytes() for e in other] == [e.image.tobytes() for e in plain]
+    seeds = np.array([2, 3], dtype=np.int16)
+    pairs = editor.edit_pairs([scene()] * 2, [WORDS] * 2, seed=seeds, num_inference_steps=1)
+    assert [e.seed for e in pairs] == [2, 3]
+
+
+@pytest.mark.parametrize("name", ["seed", "num", "num_inference_steps", "resolution", "batch_size"])
+@pytest.mark.parametrize("value", [2.0, "2", np.float32(2), [2]])
+def test_what_is_no_whole_number_is_one_sentence(editor, name, value):
+    with pytest.raises(UserError, match="must be a whole number"):
+        editor.edit(scene(), WORDS, **{name: value})
+
+
+def test_an_instruction_that_is_no_text_is_refused(editor):
+    words = b"turn the caf\xe9 into a bar".decode(errors="surrogateescape")
+    with pytest.raises(UserError, match="not valid text in UTF-8") as refused:
+        editor.edit(scene(), words)
+    str(refused.value).encode("ascii")
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t"])

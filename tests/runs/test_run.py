@@ -88,7 +88,7 @@ def test_killed_in_any_stage_and_rerun_the_same_bytes(
         code, said = stop_at(["run", str(recipe), "-o", str(folder)], folder, pattern, with_signal)
         assert code in (-signal.SIGKILL, 130, 0), said
         if code == 130:
-            assert "stopped: the same command goes on where this one was." in said
+            assert "overpaint: interrupted: the same command goes on where this one was." in said
         # The run before was stopped in the stage after these.
         assert set(list(plan_of(said).values())[: max(finished, 0)]) <= {"done"}
     assert main(["run", str(recipe), "-o", str(folder)]) == 0

@@ -8,6 +8,7 @@ imported when it runs, so that `overpaint --help` answers at once.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from overpaint import __version__
+from overpaint.cli._interruption import Interruption
 from overpaint.errors import UserError
 from overpaint.files import reason
 from overpaint.text import printable, printable_lines
@@ -26,6 +28,7 @@ COMMANDS = tuple(m.name for m in iter_modules(__path__) if not m.name.startswith
 
 # Click's error for words that are no command line, from whichever click typer brings along.
 _WrongUsage: Any = typer.BadParameter.__mro__[1]
+_INTERRUPTED = 130
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Libraries speak on stderr through these; ours are the only words a user should read there.
 _QUIET = {
@@ -41,8 +44,26 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run one command; `args` are the words after `overpaint`.
 
     Returns the exit code: 0 done, 1 could not do it (one sentence on stderr), 2 usage,
-    130 interrupted.
+    130 interrupted, 143 stopped by SIGTERM (both with a sentence that says what is kept).
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal cannot show must not fail what is done.
+            stream.reconfigure(errors="backslashreplace")
+    interruption = Interruption()
+    try:
+        with interruption:
+            code = _run(args)
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    if code == 0 or (code != _INTERRUPTED and interruption.error is None):
+        return code
+    print(f"overpaint: {interruption.sentence}", file=sys.stderr)
+    return interruption.exit_code
+
+
+def _run(args: Sequence[str] | None) -> int:
+    """Run one command, without a word about interruptions."""
     args = list(sys.argv[1:] if args is None else args)
     traceback_wanted = os.environ.get("OVERPAINT_TRACEBACK", "") not in ("", "0")
     if not traceback_wanted:
@@ -58,7 +79,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         # The reader went away (`overpaint ... | head`); the interpreter must not try to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,14 +1,16 @@
-"""`overpaint edit`: one picture, one or more instructions."""
+"""`overpaint edit`: pictures and instructions in, edited pictures out."""
 
 from __future__ import annotations
 
-import json
+import os
 import time
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from overpaint.cli._edit_outputs import Outputs, plan_outputs
 from overpaint.cli._output import print_json, say
 from overpaint.cli._threads import quieten_threads
 
@@ -17,23 +19,39 @@ if TYPE_CHECKING:
 
     from overpaint.editing import Edit, Editor
 
-SHEET_HELP = (
-    "Where to write the picture. Several results become one contact sheet there, and lie beside "
-    "it as OUT-0.png, OUT-1.png, ...: by instruction, then by seed; a sweep's row by row. "
+OUTPUT_HELP = (
+    "Where to write the picture: a file, or a folder. Several results become one contact sheet "
+    "there, and lie beside it as OUT-0.png, OUT-1.png, ...: by instruction, then by seed; a "
+    "sweep's row by row. A file that overpaint did not write is never replaced. "
     "[default: IMAGE-edited.png in this folder]"
 )
+_TEXT_STEPS = (0.5, 0.75, 1.0, 1.5, 2.0)
+_IMAGE_STEPS = (0.0, 0.5, 1.0, 1.5, 2.0)
+"""The axes of a sweep, as factors on s_T and on s_I - 1 of the model's own."""
 
 
 def edit(
-    image: Annotated[str, typer.Argument(help="A picture: path or http(s) address.")],
-    instruction: Annotated[
-        list[str], typer.Argument(help="What to change; several are applied in turn.")
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE",
+            help="A picture (path or http(s) address) and what to change, several instructions "
+            "being applied in turn; with -i, pictures only.",
+        ),
     ],
+    instruction: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-i", "--instruction", help="What to change in every picture; may come again."
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(help="nano, a diffusers folder, a .safetensors file or a hub id."),
     ] = "nano",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help=SHEET_HELP)] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="OUT", help=OUTPUT_HELP)
+    ] = None,
     each: Annotated[
         bool, typer.Option("--each", help="Apply each instruction to the original.")
     ] = False,
@@ -72,74 +90,207 @@ def edit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Edit a picture by instruction; the result has the picture's size."""
-    text_scales = _numbers(guidance_scale, "--guidance-scale", many=sweep)
-    image_scales = _numbers(image_guidance_scale, "--image-guidance-scale", many=sweep)
-    _check_modes(len(instruction), each=each, sweep=sweep, num=num)
+    """Edit pictures by instruction: IMAGE INSTRUCTION..., or IMAGE... -i INSTRUCTION.
 
-    from overpaint.images import check_can_save, load_image
-    from overpaint.models import find_model
+    Each result has its picture's size.
+    """
+    names, instructions = _told_apart(words, instruction or [])
+    how = _How(
+        instructions,
+        each=each,
+        num=num,
+        sweep=sweep,
+        text_scales=_numbers(guidance_scale, "--guidance-scale", many=sweep),
+        image_scales=_numbers(image_guidance_scale, "--image-guidance-scale", many=sweep),
+        settings={"seed": seed, "num_inference_steps": steps, "resolution": resolution}
+        | {"batch_size": batch_size},
+    )
+    how.check()
 
     # What can be found wrong at once is, before seconds go into loading a model.
-    notes: list[str] = []
-    picture = load_image(image, note=lambda sentence: _note(sentence, notes))
-    output = output or Path(f"{_stem(image)}-edited.png")
-    check_can_save(output)
+    from overpaint.models import find_model
+
+    planned = plan_outputs(names, output, how.results)
+    for outputs in planned:
+        outputs.check(names)
+    sources = [_Source.read(name, keep=len(names) == 1) for name in names]
     find_model(model)
 
     began = time.perf_counter()
     quieten_threads()
     from overpaint.editing import Editor
 
-    editor = Editor.from_pretrained(
-        model, device, dtype, note=lambda sentence: _note(sentence, notes)
-    )
+    editor = Editor.from_pretrained(model, device, dtype)
     loaded = time.perf_counter()
-    settings: dict[str, Any] = {"seed": seed, "num_inference_steps": steps}
-    settings |= {"resolution": resolution, "batch_size": batch_size}
-    if sweep:
-        edits = _sweep(editor, picture, instruction[0], text_scales, image_scales, settings)
-    else:
-        settings |= {"num": num, "guidance_scale": next(iter(text_scales), None)}
-        settings |= {"image_guidance_scale": next(iter(image_scales), None)}
-        apply = editor.edit_each if each else editor.edit_in_turn
-        with _StepProgress() as progress:
-            edits = apply(picture, instruction, before_step=progress, **settings)
-    edited = time.perf_counter()
-
-    in_turn = not (each or sweep)
-    last = edits[-num:] if in_turn else edits
-    results = [_describe(e, instruction if in_turn else [e.instruction]) for e in last]
     used = {"model": model, "steps": steps or editor.model.defaults.num_inference_steps}
-    paths = _write(output, last, [result | used for result in results])
-    if len(paths) > 1:
-        _write_sheet(output, picture, edits, sweep=sweep)
+    done: list[dict[str, Any]] = []
+    try:
+        for source, outputs in zip(sources, planned, strict=True):
+            edits = how.edit(editor, source, label=source.name if len(names) > 1 else "")
+            outputs.check(names)  # again, for that took a while
+            done.append(_written(how, source, edits, outputs, used))
+            if not as_json:
+                typer.echo(outputs.path)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"{len(done)} of {len(names)} pictures were edited and written.")
+        raise
     if as_json:
         print_json(
             {
-                "output": str(output),
-                "contact_sheet": len(paths) > 1,
-                "size": list(picture.size),
+                **(done[0] if len(done) == 1 else {"pictures": done}),
                 **used,
                 "device": str(editor.model.device),
                 "dtype": str(editor.model.dtype).removeprefix("torch."),
-                "seconds": {"load": round(loaded - began, 3), "edit": round(edited - loaded, 3)},
-                "notes": notes,
-                "results": [
-                    {"path": str(path), **result}
-                    for path, result in zip(paths, results, strict=True)
-                ],
+                "seconds": {
+                    "load": round(loaded - began, 3),
+                    "edit": round(time.perf_counter() - loaded, 3),
+                },
             }
         )
-    else:
-        typer.echo(output)
 
 
-def _check_modes(instructions: int, *, each: bool, sweep: bool, num: int) -> None:
-    if sweep and each:
-        raise typer.BadParameter("--sweep and --each cannot go together.")
-    if sweep and (instructions > 1 or num > 1):
-        raise typer.BadParameter("--sweep takes one instruction and one seed.")
+def _told_apart(words: Sequence[str], instructions: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The pictures and the instructions of a command line.
+
+    Without -i the first word is the picture and all others are instructions. A shell that made
+    several names of one pattern is told from that by the files being there.
+    """
+    pictures, said = (list(words), list(instructions)) if instructions else (words[:1], words[1:])
+    if not said:
+        raise typer.BadParameter(
+            "say what to change: IMAGE INSTRUCTION, or IMAGE... -i INSTRUCTION."
+        )
+    for text in said:
+        if _names_a_picture(text):
+            raise typer.BadParameter(
+                f"{text!r} is a file or an address, not an instruction: to edit several pictures, "
+                "give each instruction with -i."
+            )
+    return list(pictures), list(said)
+
+
+def _names_a_picture(text: str) -> bool:
+    from overpaint.images import is_url
+
+    try:
+        return is_url(text) or os.path.isfile(text)
+    except ValueError:  # a NUL in it
+        return False
+
+
+@dataclass
+class _Source:
+    """A picture named on the command line, and the notes on reading it."""
+
+    name: str
+    picture: Image.Image | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, name: str, *, keep: bool) -> _Source:
+        """Read it; the pixels of many files are not kept, those of an address are."""
+        from overpaint.images import is_url, load_image
+
+        source = cls(name)
+        picture = load_image(name, note=source.notes.append)
+        if keep or is_url(name):
+            source.picture = picture
+        return source
+
+    def open(self) -> Image.Image:
+        """The picture, read again where it was not kept."""
+        from overpaint.images import load_image
+
+        return self.picture or load_image(self.name)
+
+
+@dataclass
+class _How:
+    """What is done to every picture."""
+
+    instructions: list[str]
+    each: bool
+    num: int
+    sweep: bool
+    text_scales: list[float]
+    image_scales: list[float]
+    settings: dict[str, Any]
+
+    def check(self) -> None:
+        if self.sweep and self.each:
+            raise typer.BadParameter("--sweep and --each cannot go together.")
+        if self.sweep and (len(self.instructions) > 1 or self.num > 1):
+            raise typer.BadParameter("--sweep takes one instruction and one seed.")
+
+    @property
+    def results(self) -> int:
+        """How many pictures come of one."""
+        if self.sweep:
+            axes = (self.text_scales or _TEXT_STEPS, self.image_scales or _IMAGE_STEPS)
+            return len(axes[0]) * len(axes[1])
+        return self.num * len(self.instructions) if self.each else self.num
+
+    def edit(self, editor: Editor, source: _Source, label: str) -> list[Edit]:
+        """All edits of a picture; after several turns the last ones are the results."""
+        with _StepProgress(label) as progress:
+            if self.sweep:
+                text_scales, image_scales = _axes(editor, self.text_scales, self.image_scales)
+                return editor.sweep(
+                    source.open(),
+                    self.instructions[0],
+                    guidance_scales=text_scales,
+                    image_guidance_scales=image_scales,
+                    before_step=progress,
+                    **self.settings,
+                )
+            apply = editor.edit_each if self.each else editor.edit_in_turn
+            return apply(
+                source.open(),
+                self.instructions,
+                num=self.num,
+                guidance_scale=next(iter(self.text_scales), None),
+                image_guidance_scale=next(iter(self.image_scales), None),
+                before_step=progress,
+                **self.settings,
+            )
+
+    def describe(self, edit: Edit) -> dict[str, Any]:
+        """What made a result."""
+        alone = self.each or self.sweep
+        return {
+            "instructions": [edit.instruction] if alone else self.instructions,
+            "seed": edit.seed,
+            "guidance_scale": edit.guidance_scale,
+            "image_guidance_scale": edit.image_guidance_scale,
+        }
+
+
+def _written(
+    how: _How, source: _Source, edits: list[Edit], outputs: Outputs, used: dict[str, Any]
+) -> dict[str, Any]:
+    """Write what came of a picture and say its notes; gives its part of the report."""
+    notes = list(dict.fromkeys([*source.notes, *(note for e in edits for note in e.notes)]))
+    for note in notes:
+        say(f"note: {note}")
+    last = edits[-how.results :]
+    made_by = [how.describe(edit) for edit in last]
+    paths = outputs.write([e.image for e in last], [made | used for made in made_by])
+    if outputs.has_sheet:
+        from overpaint.editing.contact_sheet import edits_sheet, sweep_sheet
+
+        original = source.open()
+        outputs.write_sheet(
+            sweep_sheet(edits) if how.sweep else edits_sheet(edits, original=original)
+        )
+    outputs.sweep()
+    return {
+        "image": source.name,
+        "output": str(outputs.path),
+        "contact_sheet": outputs.has_sheet,
+        "size": list(last[0].image.size),
+        "notes": notes,
+        "results": [{"path": str(p), **made} for p, made in zip(paths, made_by, strict=True)],
+    }
 
 
 def _numbers(text: str | None, option: str, *, many: bool) -> list[float]:
@@ -155,79 +306,21 @@ def _numbers(text: str | None, option: str, *, many: bool) -> list[float]:
     return values
 
 
-def _sweep(
-    editor: Editor,
-    picture: Image.Image,
-    instruction: str,
-    text_scales: list[float],
-    image_scales: list[float],
-    settings: dict[str, Any],
-) -> list[Edit]:
-    text_scales, image_scales = _axes(editor, text_scales, image_scales)
-    with _StepProgress() as progress:
-        return editor.sweep(
-            picture,
-            instruction,
-            guidance_scales=text_scales,
-            image_guidance_scales=image_scales,
-            before_step=progress,
-            **settings,
-        )
-
-
 def _axes(editor: Editor, text: list[float], image: list[float]) -> tuple[list[float], list[float]]:
     """The two axes of a sweep; those not given go round the model's own scales."""
     best = editor.model.defaults
     gain = best.image_guidance_scale - 1 or 0.5
     return (
-        text or [round(best.guidance_scale * f, 4) for f in (0.5, 0.75, 1.0, 1.5, 2.0)],
-        image or [round(1 + gain * f, 4) for f in (0.0, 0.5, 1.0, 1.5, 2.0)],
+        text or [round(best.guidance_scale * f, 4) for f in _TEXT_STEPS],
+        image or [round(1 + gain * f, 4) for f in _IMAGE_STEPS],
     )
-
-
-def _describe(edit: Edit, instructions: list[str]) -> dict[str, Any]:
-    return {
-        "instructions": instructions,
-        "seed": edit.seed,
-        "guidance_scale": edit.guidance_scale,
-        "image_guidance_scale": edit.image_guidance_scale,
-    }
-
-
-def _write(output: Path, edits: list[Edit], results: list[dict[str, Any]]) -> list[Path]:
-    """Write the pictures, what made them in their metadata; returns their paths."""
-    from overpaint.images import save_image
-
-    paths = [output]
-    if len(edits) > 1:
-        paths = [output.with_stem(f"{output.stem}-{i}") for i in range(len(edits))]
-    for path, edit, result in zip(paths, edits, results, strict=True):
-        save_image(edit.image, path, metadata={"overpaint": json.dumps(result)})
-    return paths
-
-
-def _write_sheet(output: Path, original: Image.Image, edits: list[Edit], *, sweep: bool) -> None:
-    from overpaint.editing.contact_sheet import edits_sheet, sweep_sheet
-    from overpaint.images import save_image
-
-    save_image(sweep_sheet(edits) if sweep else edits_sheet(edits, original=original), output)
-
-
-def _stem(image: str) -> str:
-    """The name of the default output: after the input's, without its suffix."""
-    name = image.partition("?")[0].rstrip("/").rpartition("/")[2]
-    return Path(name).stem or "picture"
-
-
-def _note(sentence: str, notes: list[str]) -> None:
-    notes.append(sentence)
-    say(f"note: {sentence}")
 
 
 class _StepProgress:
     """Shows each batch's steps; given to the editor as its `before_step`."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str) -> None:
+        self._label = f"editing {label}" if label else "editing"
         self._shown: Any = None
 
     def __enter__(self) -> _StepProgress:
@@ -240,7 +333,7 @@ class _StepProgress:
             self._shown.advance()
             return
         self._finish()
-        self._shown = Progress("editing", total=steps)
+        self._shown = Progress(self._label, total=steps)
         self._shown.__enter__()
 
     def _finish(self) -> None:

@@ -48,8 +48,8 @@ def run(
     command = shlex.join(["overpaint", *sys.argv[1:]])
     try:
         outcome = run_recipe(values, folder, only.value if only else None, command, say)
-    except KeyboardInterrupt:
-        say("\nstopped: the same command goes on where this one was.")
+    except KeyboardInterrupt as stop:
+        stop.add_note("the same command goes on where this one was.")
         raise
     link = outcome.report.resolve().as_uri() if outcome.report else None
     if as_json:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +17,27 @@ from torch import Tensor
 from overpaint.diffusion.guidance import Scales, plan_branches
 from overpaint.diffusion.prediction import edit_prediction
 from overpaint.diffusion.sampling import BeforeStep, denoise, draw_noise, seeded_generators
+from overpaint.editing.checks import check_seeds, check_texts, seeds_of, whole_number
+from overpaint.editing.remarks import remarks_on
 from overpaint.editing.sizes import check_resolution, working_size
 from overpaint.errors import UserError
 from overpaint.images import load_image
 from overpaint.models import EditingModel, load_editing_model
-from overpaint.models.encoding import decode_latents, encode_pictures, encode_texts, shorten
+from overpaint.models.encoding import cut_texts, decode_latents, encode_pictures, encode_texts
 
 if TYPE_CHECKING:
     from overpaint.images import ImageSource
 
 PIXELS_PER_BATCH = 8 * 512 * 512
-MAX_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One edited picture and what made it."""
+    """One edited picture, what made it, and what should be known of it.
+
+    `notes` are sentences: transparency was laid on white, the instruction was cut short, the
+    picture is unlike those that the model was made for, ...
+    """
 
     image: Image.Image
     instruction: str
@@ -41,13 +45,23 @@ class Edit:
     guidance_scale: float
     image_guidance_scale: float
     turn: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A picture to edit, at its working size; `size` is its own, `notes` are about it."""
+
+    image: Image.Image
+    size: tuple[int, int]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One picture to make. `source` is at its working size."""
+    """One picture to make."""
 
-    source: Image.Image
+    source: _Source
     instruction: str
     seed: int
     scales: Scales
@@ -60,14 +74,13 @@ class Editor:
         editor.edit("cat.png", "turn the cat into a dog", seed=0)[0].save("dog.png")
 
     A picture may be a path, an address, a PIL image or an array (see `load_image`); the result
-    has its size. Settings left out are the model's own defaults. Remarks (transparency laid on
-    white, an instruction cut short) go to `note`, by default to `warnings`. One editor may
-    serve several threads.
+    has its size. Settings left out are the model's own defaults. What should be known of a
+    result stands in its `Edit.notes`. One editor may serve several threads at once: a call
+    changes nothing that another one reads.
     """
 
-    def __init__(self, model: EditingModel, *, note: Callable[[str], None] | None = None) -> None:
+    def __init__(self, model: EditingModel) -> None:
         self.model = model
-        self.note = note or _warn
 
     @classmethod
     def from_pretrained(
@@ -75,8 +88,6 @@ class Editor:
         name_or_path: str | Path,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
-        *,
-        note: Callable[[str], None] | None = None,
     ) -> Editor:
         """Load `nano`, a diffusers folder, a .safetensors file or a hub id.
 
@@ -86,7 +97,7 @@ class Editor:
         Raises:
             UserError: no such model, a broken one, a pickle, one that cannot edit, ...
         """
-        return cls(load_editing_model(name_or_path, device=device, dtype=dtype), note=note)
+        return cls(load_editing_model(name_or_path, device=device, dtype=dtype))
 
     def edit(
         self,
@@ -99,7 +110,7 @@ class Editor:
     ) -> list[Image.Image]:
         """Edit a picture `num` times, with the seeds `seed`, `seed + 1`, ..., in one batch.
 
-        `settings` are those of `edit_each`.
+        `settings` are those of `edit_each`. As bare pictures carry no notes, these are warned of.
 
         Returns:
             `num` RGB pictures (a list even for one), each of the input's size.
@@ -108,6 +119,8 @@ class Editor:
             UserError: a picture or a setting that cannot work.
         """
         edits = self.edit_each(image, [instruction], seed=seed, num=num, **settings)
+        for note in dict.fromkeys(note for edit in edits for note in edit.notes):
+            warnings.warn(note, stacklevel=2)
         return [edit.image for edit in edits]
 
     def edit_each(
@@ -144,10 +157,11 @@ class Editor:
             UserError: a picture, an instruction or a setting that cannot work.
         """
         scales = self._scales(guidance_scale, image_guidance_scale)
-        seeds = _check_seeds(seed, num)
-        picture, source = self._open(image, resolution)
-        jobs = [_Job(source, text, s, scales) for text in _check_texts(instructions) for s in seeds]
-        return self._run(jobs, picture.size, num_inference_steps, batch_size, before_step)
+        seeds = check_seeds(seed, num)
+        texts = check_texts(instructions)
+        source = self._open(image, resolution)
+        jobs = [_Job(source, text, s, scales) for text in texts for s in seeds]
+        return self._run(jobs, num_inference_steps, batch_size, before_step)
 
     def edit_in_turn(
         self,
@@ -173,15 +187,16 @@ class Editor:
             `num` are the final pictures.
         """
         scales = self._scales(guidance_scale, image_guidance_scale)
-        seeds = _check_seeds(seed, num)
-        texts = _check_texts(instructions)
-        picture, source = self._open(image, resolution)
-        sources, edits = [source] * num, []
+        seeds = check_seeds(seed, num)
+        texts = check_texts(instructions)
+        source = self._open(image, resolution)
+        working = source.image.size
+        sources, edits = [replace(source, size=working)] * len(seeds), []
         for turn, text in enumerate(texts):
             jobs = [_Job(s, text, n, scales) for s, n in zip(sources, seeds, strict=True)]
-            done = self._run(jobs, None, num_inference_steps, batch_size, before_step)
-            sources = [edit.image for edit in done]
-            edits += [replace(e, image=_resize(e.image, picture.size), turn=turn) for e in done]
+            done = self._run(jobs, num_inference_steps, batch_size, before_step)
+            sources = [_Source(edit.image, working, source.notes) for edit in done]
+            edits += [replace(e, image=_resize(e.image, source.size), turn=turn) for e in done]
         return edits
 
     def edit_pairs(
@@ -212,20 +227,16 @@ class Editor:
                 f"{len(images)} pictures do not match {len(instructions)} instructions."
             )
         scales = self._scales(guidance_scale, image_guidance_scale)
-        given = list(seed) if isinstance(seed, Iterable) else [seed] * len(images)
-        if len(given) != len(images):
-            raise UserError(f"{len(images)} pictures do not match {len(given)} seeds.")
-        seeds = [one for number in given for one in _check_seeds(number, 1)]
-        texts = _check_texts(instructions)
-        opened = [self._open(image, resolution) for image in images]
+        seeds = seeds_of(seed, len(images))
+        texts = check_texts(instructions)
+        sources = [self._open(image, resolution) for image in images]
         edits: dict[int, Edit] = {}
-        for size in dict.fromkeys(source.size for _, source in opened):
-            rows = [i for i, (_, source) in enumerate(opened) if source.size == size]
-            jobs = [_Job(opened[i][1], texts[i], seeds[i], scales) for i in rows]
-            done = self._run(jobs, None, num_inference_steps, batch_size, before_step)
-            for i, edit in zip(rows, done, strict=True):
-                edits[i] = replace(edit, image=_resize(edit.image, opened[i][0].size))
-        return [edits[i] for i in range(len(opened))]
+        for size in dict.fromkeys(source.image.size for source in sources):
+            rows = [i for i, source in enumerate(sources) if source.image.size == size]
+            jobs = [_Job(sources[i], texts[i], seeds[i], scales) for i in rows]
+            done = self._run(jobs, num_inference_steps, batch_size, before_step)
+            edits.update(zip(rows, done, strict=True))
+        return [edits[i] for i in range(len(sources))]
 
     def sweep(
         self,
@@ -250,26 +261,28 @@ class Editor:
         pairs = [self._scales(t, i) for i in image_guidance_scales for t in guidance_scales]
         if not pairs:
             raise UserError("a sweep needs at least one value for each of the two scales.")
-        (text,) = _check_texts([instruction])
-        (seed,) = _check_seeds(seed, 1)
-        picture, source = self._open(image, resolution)
+        (text,) = check_texts([instruction])
+        (seed,) = check_seeds(seed, 1)
+        source = self._open(image, resolution)
         jobs = [_Job(source, text, seed, scales) for scales in pairs]
-        return self._run(jobs, picture.size, num_inference_steps, batch_size, before_step)
+        return self._run(jobs, num_inference_steps, batch_size, before_step)
 
-    def _open(self, image: ImageSource, resolution: int | None) -> tuple[Image.Image, Image.Image]:
-        """The picture, and the same at its working size."""
+    def _open(self, image: ImageSource, resolution: int | None) -> _Source:
         least = self.model.coarsest_factor
         if resolution is not None:
-            resolution = _whole(resolution)
+            resolution = whole_number(resolution, "resolution")
             check_resolution(resolution, least=least)
-        picture = load_image(image, note=self.note)
+        notes: list[str] = []
+        picture = load_image(image, note=notes.append)
         size = working_size(
             picture.size,
             longer_side=resolution or self.model.native_size,
             multiple=self.model.vae_factor,
             least=least,
         )
-        return picture, _resize(picture, size)
+        working = _resize(picture, size)
+        notes += remarks_on(self.model, picture.size, working)
+        return _Source(working, picture.size, tuple(notes))
 
     def _scales(self, guidance_scale: float | None, image_guidance_scale: float | None) -> Scales:
         """The two scales with the model's defaults filled in."""
@@ -287,26 +300,32 @@ class Editor:
     def _run(
         self,
         jobs: Sequence[_Job],
-        size: tuple[int, int] | None,
         steps: int | None,
         batch_size: int | None,
         before_step: BeforeStep | None,
     ) -> list[Edit]:
-        """Make the pictures in as few batches as memory allows; `size` is that of the results."""
-        steps = self.model.defaults.num_inference_steps if steps is None else _whole(steps)
-        self._check_steps(steps)
-        if batch_size is not None and batch_size < 1:
+        """Make the pictures in as few batches as memory allows, each of its source's size."""
+        steps = self._steps(steps)
+        if batch_size is not None and whole_number(batch_size, "batch size") < 1:
             raise UserError(f"batch size {batch_size} does not work: it must be at least 1.")
-        width, height = jobs[0].source.size
+        width, height = jobs[0].source.image.size
         batch_size = batch_size or max(1, PIXELS_PER_BATCH // (width * height))
-        texts = encode_texts(self.model, ["", *(job.instruction for job in jobs)], self.note)
+        instructions = [job.instruction for job in jobs]
+        texts, cut = (
+            encode_texts(self.model, ["", *instructions]),
+            cut_texts(self.model, instructions),
+        )
         images: list[Image.Image] = []
         for batch in _batches(jobs, batch_size):
             images += self._make(batch, texts, steps, before_step)
-        if size is not None:
-            images = [_resize(image, size) for image in images]
         return [
-            Edit(image, job.instruction, job.seed, job.scales.text, job.scales.image)
+            Edit(
+                _resize(image, job.source.size),
+                job.instruction,
+                job.seed,
+                *job.scales,
+                notes=(*job.source.notes, *filter(None, [cut.get(job.instruction)])),
+            )
             for image, job in zip(images, jobs, strict=True)
         ]
 
@@ -319,9 +338,9 @@ class Editor:
     ) -> list[Image.Image]:
         """One batch: encode, noise, denoise, decode."""
         model = self.model
-        sources = {id(job.source): job.source for job in jobs}
+        sources = {id(job.source.image): job.source.image for job in jobs}
         latents = encode_pictures(model, list(sources.values()))
-        rows = [list(sources).index(id(job.source)) for job in jobs]
+        rows = [list(sources).index(id(job.source.image)) for job in jobs]
         image_latents = latents[rows]
 
         generators = seeded_generators([job.seed for job in jobs])
@@ -338,10 +357,14 @@ class Editor:
         edited = denoise(predict, scheduler, noise, generators, before_step)
         return [Image.fromarray(pixels) for pixels in decode_latents(model, edited)]
 
-    def _check_steps(self, steps: int) -> None:
+    def _steps(self, steps: int | None) -> int:
+        """The number of steps, the model's own if None."""
+        if steps is None:
+            return self.model.defaults.num_inference_steps
         most = int(self.model.scheduler.config.num_train_timesteps)
-        if not 1 <= steps <= most:
+        if not 1 <= (steps := whole_number(steps, "the number of steps")) <= most:
             raise UserError(f"{steps} steps do not work: take from 1 to {most}.")
+        return steps
 
 
 def _batches(jobs: Sequence[_Job], size: int) -> Iterator[Sequence[_Job]]:
@@ -353,33 +376,3 @@ def _batches(jobs: Sequence[_Job], size: int) -> Iterator[Sequence[_Job]]:
 
 def _resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
-
-
-def _check_texts(instructions: Sequence[str]) -> list[str]:
-    if not instructions:
-        raise UserError("there is no instruction: say what to change, such as 'make it night'.")
-    for text in instructions:
-        if not isinstance(text, str) or not text.strip():
-            raise UserError("an instruction is empty: say what to change, such as 'make it night'.")
-    return list(instructions)
-
-
-def _check_seeds(seed: int, num: int) -> list[int]:
-    seed, num = _whole(seed), _whole(num)
-    if num < 1:
-        raise UserError(f"num {num} does not work: it must be at least 1.")
-    if not 0 <= seed <= MAX_SEED - num:
-        raise UserError(f"seed {shorten(str(seed))} does not work: take a number from 0 to 2^63.")
-    return list(range(seed, seed + num))
-
-
-def _whole(number: int) -> int:
-    """A whole number as Python's own: NumPy's have few bits, and JSON does not know them."""
-    try:
-        return index(number)
-    except TypeError as error:
-        raise UserError(f"{number!r} does not work: give a whole number.") from error
-
-
-def _warn(sentence: str) -> None:
-    warnings.warn(sentence, stacklevel=2)

@@ -96,7 +96,7 @@ def evaluate(
         setting = Setting(cases, scorer, found, settings, extras, out / "work", basis, engine)
         made = Made()
         for label, name in zip(labels(models), models, strict=True):
-            editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
+            editor = Editor.from_pretrained(name, device, dtype)
             _evaluate_model(editor, label, name, setting, made, note)
         if not made.models:
             raise UserError(f"no model could be evaluated: {notes[-1]}")
@@ -164,7 +164,7 @@ def _open_stage(
     dtype: str | None,
 ) -> CaseStage:
     """The model and the judges of a worker in another process."""
-    editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
+    editor = Editor.from_pretrained(name, device, dtype)
     return CaseStage(editor, cases, _load_judges(judges, device, lambda _: None), settings)
 
 

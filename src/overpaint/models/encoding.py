@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from overpaint.errors import UserError
 from overpaint.models.components import Components
+
+_TOKENIZING = threading.Lock()
 
 
 class NotANumberError(UserError):
@@ -64,27 +67,47 @@ def not_a_number(dtype: torch.dtype) -> str:
 
 
 @torch.inference_mode()
-def encode_texts(
-    model: Components, texts: Sequence[str], note: Callable[[str], None]
-) -> dict[str, Tensor]:
+def encode_texts(model: Components, texts: Sequence[str]) -> dict[str, Tensor]:
     """The text tower's last hidden states, (L, D) for each different text.
 
-    L is the tokenizer's maximum; what goes beyond is cut off, and `note` is told.
+    L is the tokenizer's maximum; what goes beyond is cut off, as `cut_texts` tells.
     """
     unique = list(dict.fromkeys(texts))
     length = int(model.tokenizer.model_max_length)
-    for text in unique:
-        count = len(model.tokenizer(text, verbose=False).input_ids)
-        if count > length:
-            note(
-                f"the instruction {shorten(text)!r} is too long: the model reads its first "
-                f"{length - 2} of {count - 2} tokens, the rest is ignored."
-            )
-    tokens = model.tokenizer(
-        unique, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-    )
-    states = model.text_encoder(tokens.input_ids.to(model.device))[0].to(model.dtype)
+    padding = int(model.tokenizer.pad_token_id)
+    rows = [_of_length(length, ids, padding) for ids in _tokenise(model, unique)]
+    states = model.text_encoder(torch.tensor(rows, device=model.device))[0].to(model.dtype)
     return dict(zip(unique, states, strict=True))
+
+
+def cut_texts(model: Components, texts: Sequence[str]) -> dict[str, str]:
+    """Those of `texts` that are longer than the model reads, each with the sentence that says so."""
+    unique = list(dict.fromkeys(texts))
+    length = int(model.tokenizer.model_max_length)
+    return {
+        text: f"the instruction {shorten(text)!r} is too long: the model reads its first "
+        f"{length - 2} of {len(ids) - 2} tokens, the rest is ignored."
+        for text, ids in zip(unique, _tokenise(model, unique), strict=True)
+        if len(ids) > length
+    }
+
+
+def _tokenise(model: Components, texts: Sequence[str]) -> list[list[int]]:
+    """The whole token ids of each text, its first and last token included.
+
+    Padding and truncation are set on the tokenizer's shared backend and stay there, so threads
+    that asked for them would change each other's; plain calls leave it alone. All but the first:
+    that takes off what the tokenizer's file or another caller had set, hence the lock.
+    """
+    with _TOKENIZING:
+        ids: list[list[int]] = model.tokenizer(list(texts), verbose=False).input_ids
+    return ids
+
+
+def _of_length(length: int, ids: list[int], padding: int) -> list[int]:
+    """`ids` filled up to `length`, or cut to it before the last token, which ends a text."""
+    kept = ids if len(ids) <= length else [*ids[: length - 1], ids[-1]]
+    return kept + [padding] * (length - len(kept))
 
 
 def shorten(text: str, length: int = 40) -> str:

@@ -68,7 +68,7 @@ class Drawer:
 
         What goes beyond the text tower's length is cut off.
         """
-        return encode_texts(self.model, ["", *prompts], note=lambda sentence: None)
+        return encode_texts(self.model, ["", *prompts])
 
     def plan(self, drawings: Sequence[Drawing]) -> BranchPlan:
         """The rows of the U-Net that these pictures need."""

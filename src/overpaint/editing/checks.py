@@ -1,0 +1,73 @@
+"""Whether what an edit is asked for makes sense."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from overpaint.errors import UserError
+from overpaint.models.encoding import shorten
+
+MAX_SEED = 2**63 - 1
+_EXAMPLE = "say what to change, such as 'make it night'"
+
+
+def whole_number(value: Any, name: str) -> int:
+    """`value` as Python's own integer; NumPy's and others that stand for one are accepted.
+
+    Raises:
+        UserError: it is no integer.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        shown = shorten(repr(value))
+        raise UserError(f"{name} must be a whole number, this is {shown}.") from None
+
+
+def check_texts(instructions: Sequence[str]) -> list[str]:
+    """The instructions, if each of them is one.
+
+    Raises:
+        UserError: there are none, or one is empty or no valid text.
+    """
+    if not instructions:
+        raise UserError(f"there is no instruction: {_EXAMPLE}.")
+    for text in instructions:
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"an instruction is empty: {_EXAMPLE}.")
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # bytes of the command line that are no UTF-8 come as surrogates
+            raise UserError(
+                f"the instruction {shorten(ascii(text))} is not valid text in UTF-8: "
+                "write it in UTF-8, or without the characters that are shown with a backslash."
+            ) from None
+    return list(instructions)
+
+
+def check_seeds(seed: int, num: int) -> list[int]:
+    """The seeds `seed`, `seed + 1`, ..., `num` of them.
+
+    Raises:
+        UserError: there would be none, or one is no number that a random stream takes.
+    """
+    seed, num = whole_number(seed, "the seed"), whole_number(num, "num")
+    if num < 1:
+        raise UserError(f"num {num} does not work: it must be at least 1.")
+    if not 0 <= seed <= MAX_SEED - num:
+        raise UserError(f"seed {shorten(str(seed))} does not work: take a number from 0 to 2^63.")
+    return list(range(seed, seed + num))
+
+
+def seeds_of(seed: int | Sequence[int], count: int) -> list[int]:
+    """A seed for each of `count` pictures: their own, or the one that is given for all.
+
+    Raises:
+        UserError: their number differs from `count`, or as `check_seeds`.
+    """
+    given = list(seed) if isinstance(seed, Iterable) else [seed] * count
+    if len(given) != count:
+        raise UserError(f"{count} pictures do not match {len(given)} seeds.")
+    return [one for number in given for one in check_seeds(number, 1)]
