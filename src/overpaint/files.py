@@ -6,9 +6,11 @@ dataset loaders skip), flushed to the disk, and renamed into place.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -20,13 +22,18 @@ from overpaint.errors import UserError
 
 _BLOCK = 1 << 20
 _HASHED_WHOLE = 64 << 20
+_OLD = ".old"  # ends the name of a folder that a new one is about to replace
+_ASIDE = re.compile(r"\.(.+)\.[0-9a-f]{8}(\.[^.]+?)?(?:\.old)?")
+# What no reader can meet.
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) -> None:
     """Write `path` whole or not at all; its folder is made when it is missing.
 
     `content` is the bytes, or a function that writes them to the path it is given (which
-    ends like `path`, so writers that look at the suffix work).
+    ends like `path`, so writers that look at the suffix work). What such a function fails to
+    read is not taken for a failed write: that error passes as it is.
 
     Raises:
         UserError: the disk is full, the folder cannot be written, `path` is a folder, ...
@@ -34,16 +41,17 @@ def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) ->
     path = Path(path)
     aside = name_aside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            aside.write_bytes(content)
-        else:
-            content(aside)
-        _flush(aside)
-        aside.replace(path)
-        _flush(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                aside.write_bytes(content)
+        if not isinstance(content, bytes):
+            with writing(path, aside):
+                content(aside)
+        with writing(path):
+            _flush(aside)
+            aside.replace(path)
+            _flush(path.parent)
     finally:
         _remove(aside)
 
@@ -53,16 +61,17 @@ def dir_aside(final: str | Path) -> Iterator[Path]:
     """Give an empty folder to fill; it becomes `final` when the block ends without an error.
 
     Raises:
-        UserError: the folder cannot be made, flushed or put in place, or the disk is full.
+        UserError: the folder cannot be made, filled, flushed or put in place, or the disk is full.
     """
     final = Path(final)
     aside = name_aside(final)
     try:
-        aside.mkdir(parents=True)
-        yield aside
-        replace_dir(aside, final)
-    except OSError as error:
-        raise cannot_write(final, error) from error
+        with writing(final):
+            aside.mkdir(parents=True)
+        with _in_use(aside):
+            with writing(final, aside):
+                yield aside
+            replace_dir(aside, final)
     finally:
         _remove(aside)
 
@@ -72,28 +81,68 @@ def replace_dir(tmp: str | Path, final: str | Path) -> None:
 
     An old `final` is deleted only after the new one is in place. (Folders cannot be
     exchanged in one step: a crash between the two renames leaves the old one whole
-    under a dot-prefixed name and the new one in `tmp`.)
+    under a dot-prefixed name, from where `sweep` brings it back.)
 
     Raises:
         UserError: naming `final` and the reason.
     """
     tmp, final = Path(tmp), Path(final)
-    old = name_aside(final)
+    aside = name_aside(final)
+    old = aside.with_name(f"{aside.name}{_OLD}")
     try:
-        for folder, _, names in os.walk(tmp):
-            for name in names:
-                _flush(Path(folder, name))
-            _flush(Path(folder))
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if final.exists():
-            final.rename(old)
-        tmp.rename(final)
-        _flush(final.parent)
-    except OSError as error:
+        with writing(final):
+            for folder, _, names in os.walk(tmp):
+                for name in names:
+                    _flush(Path(folder, name))
+                _flush(Path(folder))
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.exists():
+                final.rename(old)
+            tmp.rename(final)
+            _flush(final.parent)
+    finally:
         if old.exists() and not final.exists():
             old.rename(final)
-        raise cannot_write(final, error) from error
     _remove(old)
+
+
+def sweep(path: str | Path) -> None:
+    """Delete what killed processes left half written beside `path` and, in a folder, within it.
+
+    The caller holds the lock of whatever writes there; a folder beside `path` that another
+    process is filling just now (`dir_aside`) stays. Where a process was killed as it exchanged an
+    old folder for a new one, the old one is brought back.
+    """
+    path = Path(path)
+    beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    for left in [p for p in beside if _written_as(p.name) == path.name]:
+        if left.name.endswith(_OLD) and not path.exists():
+            left.rename(path)
+        elif not _is_used(left):
+            _remove(left)
+    if path.is_dir():
+        for folder, folders, names in os.walk(path):
+            for name in [n for n in (*folders, *names) if _is_aside(n)]:
+                _remove(Path(folder, name))
+            folders[:] = [name for name in folders if not _is_aside(name)]
+
+
+@contextmanager
+def writing(path: Path, within: Path | None = None) -> Iterator[None]:
+    """Have an error of the block's writing say that `path` cannot be written.
+
+    With `within`, the block also does other things, and only errors that name something in there,
+    or that only writing can have (a full disk), are taken for those of writing.
+
+    Raises:
+        UserError: naming `path` and the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        if within is None or _is_of_writing(error, within):
+            raise cannot_write(path, error) from error
+        raise
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -106,8 +155,18 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def name_aside(path: Path) -> Path:
-    """A fresh dot-prefixed name beside `path`, with the same suffix."""
+    """A fresh dot-prefixed name beside `path`, with the same suffix; `sweep` knows it."""
     return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+
+
+def _is_aside(name: str) -> bool:
+    return _ASIDE.fullmatch(name) is not None
+
+
+def _written_as(name: str) -> str:
+    """The name that what lies aside under this one was to have."""
+    match = _ASIDE.fullmatch(name)
+    return f"{match[1]}{match[2]}" if match else ""
 
 
 def content_hash(path: str | Path) -> str:
@@ -191,6 +250,51 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_of_writing(error: OSError, within: Path) -> bool:
+    """Whether an error came from writing in `within`, as far as it says."""
+    names = [name for name in (error.filename, error.filename2) if isinstance(name, str | Path)]
+    if any(Path(name).is_relative_to(within) for name in names):
+        return True
+    # Writers in other languages (Arrow, safetensors) give the system's words without its number.
+    said = any(os.strerror(number) in str(error) for number in _OF_WRITING)
+    return said or error.errno in _OF_WRITING
+
+
+@contextmanager
+def _in_use(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder, which the system frees however the process ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_used(path: Path) -> bool:
+    """Whether a living process holds the lock of `_in_use`."""
+    if not path.is_dir():
+        return False
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _remove(path: Path) -> None:

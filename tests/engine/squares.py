@@ -40,6 +40,13 @@ class Square:
             mark.touch()
         if trouble == "bad" or (trouble == "bad once" and first):
             raise ValueError(f"{row['n']} is a bad number")
+        broken = self.notes.with_name("broken")
+        if trouble == "breaks" and first:
+            broken.touch()
+        if broken.exists():
+            raise RuntimeError("the device is gone")
+        if trouble == "unmended" and not self.notes.with_name("mended").exists():
+            raise ValueError(f"{row['n']} is not mended")
         if trouble == "user":
             raise UserError("the model for squares is not here: install it.")
         if trouble == "kill" or (trouble == "kill once" and first):
@@ -69,6 +76,24 @@ def squares(
         **changes,
     }
     return Job(**values)
+
+
+def in_shards_of(size: int, trouble: Mapping[int, str]) -> list[list[dict[str, Any]]]:
+    """Forty numbers in their order, `size` in each shard."""
+    rows = [{"n": n, "trouble": trouble.get(n)} for n in range(40)]
+    return [rows[start : start + size] for start in range(0, 40, size)]
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Says with how many threads it computes, of torch and of the libraries of numpy."""
+
+    def __call__(self, rows: Sequence[Row], done: Done) -> Made:
+        import torch
+        from threadpoolctl import threadpool_info
+
+        numbers = {torch.get_num_threads()} | {pool["num_threads"] for pool in threadpool_info()}
+        return Made([{"n": n, "square": 0} for n in sorted(numbers)])
 
 
 def calls(job: Job) -> list[tuple[int, str]]:

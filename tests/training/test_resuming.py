@@ -100,7 +100,7 @@ def test_only_damaged_checkpoints_are_an_error(tmp_path) -> None:
 
 
 def test_left_overs_of_a_killed_write_are_removed(tmp_path, whole) -> None:
-    (tmp_path / "checkpoints/.step-0000007.abc").mkdir(parents=True)
+    (tmp_path / "checkpoints/.step-0000007.0a1b2c3d").mkdir(parents=True)
     assert checksum(fit(toy_model(), toy_loss, toy_settings(), tmp_path)) == whole[0]
     assert not list(tmp_path.glob("checkpoints/.*"))
 

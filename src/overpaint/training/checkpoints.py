@@ -111,17 +111,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name[5:]))
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the dot-prefixed folders that a killed process left half written."""
-    for path in folder.glob(".step-*"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
     try:
         save_file(tensors, path)
     except SafetensorError as error:  # how safetensors reports a full disk
-        raise OSError(None, str(error)) from error
+        raise OSError(None, str(error), str(path)) from error
 
 
 def _checksum(path: Path) -> str:
