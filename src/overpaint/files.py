@@ -22,8 +22,8 @@ from overpaint.errors import UserError
 
 _BLOCK = 1 << 20
 _HASHED_WHOLE = 64 << 20
-_OLD = ".old"  # ends the name of a folder that a new one is about to replace
-_ASIDE = re.compile(r"\.(.+)\.[0-9a-f]{8}(\.[^.]+?)?(?:\.old)?")
+# Stem, mark of an old folder that a new one is about to replace, and suffix; see `name_aside`.
+_ASIDE = re.compile(r"\.(.+)\.[0-9a-f]{8}(-old)?(\.[^.]+)?")
 # What no reader can meet.
 _OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
@@ -87,8 +87,7 @@ def replace_dir(tmp: str | Path, final: str | Path) -> None:
         UserError: naming `final` and the reason.
     """
     tmp, final = Path(tmp), Path(final)
-    aside = name_aside(final)
-    old = aside.with_name(f"{aside.name}{_OLD}")
+    old = name_aside(final, "-old")
     try:
         with writing(final):
             for folder, _, names in os.walk(tmp):
@@ -115,16 +114,19 @@ def sweep(path: str | Path) -> None:
     """
     path = Path(path)
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-    for left in [p for p in beside if _written_as(p.name) == path.name]:
-        if left.name.endswith(_OLD) and not path.exists():
+    for left in beside:
+        match = _ASIDE.fullmatch(left.name)
+        if match is None or f"{match[1]}{match[3] or ''}" != path.name:
+            continue
+        if match[2] and not path.exists():
             left.rename(path)
         elif not _is_used(left):
             _remove(left)
     if path.is_dir():
         for folder, folders, names in os.walk(path):
-            for name in [n for n in (*folders, *names) if _is_aside(n)]:
+            for name in [n for n in (*folders, *names) if _ASIDE.fullmatch(n)]:
                 _remove(Path(folder, name))
-            folders[:] = [name for name in folders if not _is_aside(name)]
+            folders[:] = [name for name in folders if not _ASIDE.fullmatch(name)]
 
 
 @contextmanager
@@ -154,19 +156,9 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_atomic(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def name_aside(path: Path) -> Path:
+def name_aside(path: Path, mark: str = "") -> Path:
     """A fresh dot-prefixed name beside `path`, with the same suffix; `sweep` knows it."""
-    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-
-
-def _is_aside(name: str) -> bool:
-    return _ASIDE.fullmatch(name) is not None
-
-
-def _written_as(name: str) -> str:
-    """The name that what lies aside under this one was to have."""
-    match = _ASIDE.fullmatch(name)
-    return f"{match[1]}{match[2]}" if match else ""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{mark}{path.suffix}")
 
 
 def content_hash(path: str | Path) -> str:

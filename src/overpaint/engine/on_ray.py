@@ -16,7 +16,7 @@ from typing import Any
 
 from overpaint.engine.cluster import connected
 from overpaint.engine.job import Done, Engine, Job, Made, Row, Stage
-from overpaint.engine.shard import TRIES, Task, WorkerDiedError, Witness
+from overpaint.engine.shard import TRIES, Task, Witness, WorkerDiedError
 from overpaint.engine.threads import THREADS, fixed_threads
 from overpaint.errors import UserError
 

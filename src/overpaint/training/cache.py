@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from overpaint.claims import sole_owner
-from overpaint.files import cannot_write, write_atomic
+from overpaint.files import sweep, write_atomic, writing
 from overpaint.progress import Progress
 
 Fill = Callable[[range], Mapping[str, np.ndarray]]
@@ -42,7 +42,7 @@ def cached_arrays(
     """The arrays `shapes` (rows first, equally many), read-only, from disk or by `fill`.
 
     `fill(rows)` computes the rows of every array for one chunk. Only the main process fills;
-    others wait for it.
+    others wait for it. An error of `fill` passes as it is.
 
     Raises:
         UserError: the folder cannot be written, the disk is full, or another process fills it.
@@ -50,11 +50,10 @@ def cached_arrays(
     final, part = folder / name, folder / f"{name}.part"
     if is_main and not final.is_dir():
         with sole_owner(part):
+            sweep(part)
             _fill_all(part, shapes, dtype, fill, chunk, title)
-        try:
+        with writing(final):
             part.rename(final)
-        except OSError as error:
-            raise cannot_write(final, error) from error
     while not final.is_dir():
         time.sleep(0.5)
     return {key: np.load(final / f"{key}.npy", mmap_mode="r") for key in shapes}
@@ -69,7 +68,7 @@ def _fill_all(
     title: str,
 ) -> None:
     n_rows = next(iter(shapes.values()))[0]
-    try:
+    with writing(part):
         done = _rows_done(part, chunk)
         mode = "r+" if done else "w+"
         part.mkdir(parents=True, exist_ok=True)
@@ -79,18 +78,18 @@ def _fill_all(
         }
         for key in shapes:
             _reserve(part / f"{key}.npy")
-        with Progress(title, total=n_rows, done=done) as progress:
-            for start in range(done, n_rows, chunk):
-                rows = range(start, min(start + chunk, n_rows))
-                for key, values in fill(rows).items():
+    with Progress(title, total=n_rows, done=done) as progress:
+        for start in range(done, n_rows, chunk):
+            rows = range(start, min(start + chunk, n_rows))
+            found = fill(rows)
+            with writing(part):
+                for key, values in found.items():
                     arrays[key][rows.start : rows.stop] = values
                 for array in arrays.values():
                     array.flush()
-                record = {"rows": rows.stop, "chunk": chunk}
-                write_atomic(part / _DONE, json.dumps(record).encode())
-                progress.advance(len(rows))
-    except OSError as error:
-        raise cannot_write(part, error) from error
+            record = {"rows": rows.stop, "chunk": chunk}
+            write_atomic(part / _DONE, json.dumps(record).encode())
+            progress.advance(len(rows))
 
 
 def _reserve(path: Path) -> None:

@@ -93,16 +93,34 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         Damaged: a file is missing, cut short or differs from its checksum.
     """
+    state = read_state(path)
     try:
-        state = json.loads((path / _STATE).read_text())
         parts = {}
         for name, checksum in state["files"].items():
             if _checksum(path / name) != checksum:
                 raise Damaged(f"{path / name} differs from its checksum")
             parts[Path(name).stem] = load_file(path / name)
-        return Checkpoint(int(state["step"]), parts, state["extra"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise Damaged(f"{path} ({error})") from error
+    return Checkpoint(state["step"], parts, state["extra"])
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself: `step`, `files` and `extra`.
+
+    Raises:
+        Damaged: it is missing, or not what `write_checkpoint` writes.
+    """
+    try:
+        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Damaged(f"{path} ({error})") from error
+    kinds = {"step": int, "files": dict, "extra": dict}
+    if not isinstance(state, dict) or any(
+        not isinstance(state.get(key), kind) for key, kind in kinds.items()
+    ):
+        raise Damaged(f"{path / _STATE} is not what a checkpoint says of itself")
+    return state
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +14,20 @@ from torch import Tensor, nn
 from overpaint.claims import refuse_taken
 from overpaint.diffusion.conditioning_dropout import choose, drop_image, drop_text
 from overpaint.diffusion.noising import add_noise, target
-from overpaint.files import content_hash
+from overpaint.files import content_hash, sweep
 from overpaint.models import EditDefaults, EditingModel, quiet_libraries, save_pipeline
+from overpaint.models.encoding import shorten
 from overpaint.seeds import derive_seed
 from overpaint.shards import read_pairs
 from overpaint.training.augmentation import DRAWS
 from overpaint.training.base import load_base
 from overpaint.training.cache import hash_weights
-from overpaint.training.encoding import sample_target
+from overpaint.training.encoding import cut_texts, sample_target
 from overpaint.training.latents import Batches, EncodedBatches, precompute
 from overpaint.training.loop import fit, make_accelerator
 from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
+from overpaint.training.threads import threads_of_run
 from overpaint.training.validation import ValidationSheets
 
 if TYPE_CHECKING:
@@ -48,19 +52,33 @@ def train_editor(
         UserError: data, base and settings do not fit together or cannot be read, `out` holds
             something else, the loss became nan, or the disk is full.
     """
-    out, work = Path(out), work_folder(out)
+    with threads_of_run(work_folder(out) / "checkpoints"):
+        return _train(pairs, model, Path(out), settings, cache)
+
+
+def _train(
+    pairs: str | Path,
+    model: str | Path,
+    out: Path,
+    settings: TrainSettings,
+    cache: str | Path | None,
+) -> Path:
+    work = work_folder(out)
     refuse_taken(out, work)
     state = make_accelerator(settings)
     data = read_pairs(pairs)
     data_hash = content_hash(Path(pairs, "data"))
     base = load_base(model, settings, state.device)
+    train_rows, held_out = split_rows(len(data), settings)
+    if state.is_main_process:
+        for sentence in _notes(data, held_out, base, settings):
+            print(f"note: {sentence}", file=sys.stderr, flush=True)
     if settings.precompute:
         folder = Path(cache) if cache else work / "cache"
         is_main = state.is_main_process
         batches: Batches = precompute(data, data_hash, base, settings, folder, is_main)
     else:
         batches = EncodedBatches(data, base, settings)
-    train_rows, held_out = split_rows(len(data), settings)
     loss = EditingLoss(batches, train_rows, base, settings)
     if settings.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
@@ -71,11 +89,13 @@ def train_editor(
     validate = _sheets(data, held_out, base, settings, work) if held_out else None
     fit(base.unet, loss, settings, work, validate=validate, describe=describe)
     if state.is_main_process:
+        sweep(out)
         _save(base, settings, out)
     state.wait_for_everyone()
     return out
 
 
+_SHOWN = 3  # instructions that are cut
 _NETWORKS = ("unet", "vae", "text_encoder")
 
 
@@ -91,6 +111,26 @@ def split_rows(n_rows: int, settings: TrainSettings) -> tuple[Tensor, list[int]]
     order = torch.randperm(n_rows, generator=generator)
     held_out = min(settings.validation_pairs, n_rows // 10)
     return order[held_out:].sort().values, order[:held_out].tolist()
+
+
+def _notes(
+    data: Dataset, held_out: list[int], base: EditingModel, settings: TrainSettings
+) -> Iterator[str]:
+    """What whoever trains should know of the data, a sentence each."""
+    cut = cut_texts(base.tokenizer, data["edit_prompt"])
+    if cut:
+        some = ", ".join(repr(shorten(text)) for text in cut[:_SHOWN]) + ", ..." * (
+            len(cut) > _SHOWN
+        )
+        yield (
+            f"{len(cut)} instructions are longer than the {base.tokenizer.model_max_length} tokens "
+            f"that the model reads, what goes beyond is cut off: {some}."
+        )
+    if settings.validation_pairs and not held_out:
+        yield (
+            f"{len(data)} pairs are too few to keep one in ten for validation, so no sheets are "
+            "drawn: from 10 pairs on there are some."
+        )
 
 
 class EditingLoss:

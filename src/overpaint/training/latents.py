@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from overpaint.errors import UserError
 from overpaint.images import load_image
 from overpaint.training.augmentation import View, draw_view, see
 from overpaint.training.cache import cached_arrays, hash_of, hash_weights
@@ -113,7 +114,12 @@ class EncodedBatches:
         return np.stack(source), np.stack(edited), list(texts)
 
     def _read_one(self, row: int, view: View) -> tuple[np.ndarray, np.ndarray, str]:
-        pair: dict[str, Any] = self.pairs[row]
+        try:
+            pair: dict[str, Any] = self.pairs[row]
+        except (OSError, SyntaxError, ValueError) as error:  # the library decodes both pictures
+            raise UserError(
+                f"cannot read pair {row}: {str(error) or type(error).__name__}."
+            ) from error
         original, edited = (rgb(pair[key]) for key in ("original_image", "edited_image"))
         if edited.size != original.size:
             edited = edited.resize(original.size)
@@ -174,7 +180,7 @@ def _cache_latents(
     side = settings.resolution // base.vae_factor
     shape = (len(pairs), len(views), base.latent_channels, side, side)
     shapes = {"source": shape, "moments": (*shape[:2], 2 * shape[2], side, side)}
-    what = [data_hash, len(pairs), hash_weights(base.vae), str(base.vae.dtype), shapes]
+    what = [data_hash, len(pairs), hash_weights(base.vae), *_computed(base.vae), shapes]
     name = f"latents-{hash_of(*what, settings.resolution, settings.cache_dtype)}"
     chunk = max(1, settings.encode_batch_size // len(views))
     return cached_arrays(
@@ -205,7 +211,8 @@ def _cache_texts(
     length, width = base.tokenizer.model_max_length, base.text_encoder.config.hidden_size
     shapes = {"text": (len(texts), length, width)}
     vocabulary = hash_of(base.tokenizer.get_vocab())
-    what = [texts, hash_weights(base.text_encoder), vocabulary, shapes, settings.cache_dtype]
+    weights = [hash_weights(base.text_encoder), *_computed(base.text_encoder)]
+    what = [texts, *weights, vocabulary, shapes, settings.cache_dtype]
     arrays = cached_arrays(
         folder,
         f"texts-{hash_of(*what)}",
@@ -217,6 +224,12 @@ def _cache_texts(
         is_main=is_main,
     )
     return arrays["text"], np.array([number[prompt] for prompt in prompts])
+
+
+def _computed(network: Any) -> list[str | int]:
+    """How a network computes, as far as its numbers depend on it."""
+    threads = [torch.get_num_threads()] if network.device.type == "cpu" else []
+    return [str(network.dtype), *threads]
 
 
 def _parts(pixels: np.ndarray, size: int) -> list[np.ndarray]:
