@@ -32,7 +32,7 @@ def run(job: Job, engine: Engine | None = None) -> list[dict[str, Any]]:
         UserError: the folder belongs to something else or to another process, or cannot be
             written; the stage says so; the engine cannot be had; rows fail that could be made.
         NothingMadeError: not one row could be made, so the rows are not at fault.
-        KeyboardInterrupt: as it came, with what is kept in words.
+        KeyboardInterrupt: as it came, with a note that says what is kept.
     """
     engine, count = engine or Engine(), len(job.shards)
     with claimed(job.out, job.record):
@@ -82,10 +82,11 @@ def _make_all(job: Job, tasks: Sequence[Task], engine: Engine) -> None:
             f"before ({fault}): mend that and run the same command again, it goes on from there."
         ) from fault
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(
+        stop.add_note(
             f"{job.title}: {whole} of {count} shards are finished and kept; the same command goes "
             "on with the others."
-        ) from stop
+        )
+        raise
 
 
 def _write(job: Job, index: int, made: Made) -> bool:

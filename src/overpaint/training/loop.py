@@ -61,8 +61,8 @@ def fit(
     and may return metrics to log. `describe` (JSON values) is what else defines the run, the
     data's hash for example. `name` stands before the progress.
 
-    Ctrl-C and SIGTERM let the step finish, a checkpoint is written, and then KeyboardInterrupt is
-    raised with a sentence that says so. (Of several processes, all stop at the log's next line.)
+    Ctrl-C and SIGTERM let the step finish, a checkpoint is written, and then they take effect: a
+    note of KeyboardInterrupt says what is kept. (Several processes stop at the log's next line.)
 
     Raises:
         UserError: `out` holds a run of another configuration or only damaged checkpoints, is
@@ -73,8 +73,15 @@ def fit(
         shapes = {key: list(tensor.shape) for key, tensor in named_weights(model).items()}
         check_configuration(accelerator, settings, shapes, out, describe or {})
         run = _Run.build(accelerator, model, settings, out)
-        with threads_of_run(out / "checkpoints"), waiting_for_stops() as wish:
-            run.train(loss, validate, name, wish)
+        try:
+            with threads_of_run(out / "checkpoints"), waiting_for_stops() as wish:
+                run.train(loss, validate, name, wish)
+        except KeyboardInterrupt as stop:
+            stop.add_note(
+                f"{name}: step {run.saved} of {settings.steps} is done and kept in a checkpoint; "
+                "the same command goes on there."
+            )
+            raise
     if run.ema is not None:
         run.ema.exchange()
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # its own forward again
@@ -156,11 +163,7 @@ class _Run:
         return bool(self.accelerator.is_main_process)
 
     def train(self, loss: Loss, validate: Validate | None, name: str, wish: Wish) -> None:
-        """Do the steps that are not done yet.
-
-        Raises:
-            KeyboardInterrupt: there is a wish to stop, and a checkpoint of the steps so far.
-        """
+        """Do the steps that are not done yet, or up to a checkpoint where there is a wish to stop."""
         start = self.resume()
         if start == self.settings.steps:
             return
@@ -171,10 +174,7 @@ class _Run:
                 self.after_step(index + 1, validate, progress)
                 if self.is_to_stop(index + 1, wish):
                     self.save(index + 1)
-                    raise KeyboardInterrupt(
-                        f"{name}: step {index + 1} of {self.settings.steps} is done and kept in a "
-                        "checkpoint; the same command goes on there."
-                    )
+                    return
 
     def is_to_stop(self, done: int, wish: Wish) -> bool:
         """Whether to stop here; several processes agree where they wait for each other anyway."""

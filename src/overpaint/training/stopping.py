@@ -25,7 +25,8 @@ class Wish:
 def waiting_for_stops() -> Iterator[Wish]:
     """Remember SIGINT and SIGTERM while the block runs; a second Ctrl-C interrupts it at once.
 
-    A wish that the block has not met when it ends is met then, by KeyboardInterrupt.
+    When the block has ended, who handled the signal before gets it: by default Ctrl-C raises
+    KeyboardInterrupt and SIGTERM ends the process.
 
     A signal that the process ignores (Ctrl-C in a background job) stays ignored. Only the main
     thread can do this; in another one signals stay with those who handle them.
@@ -51,4 +52,5 @@ def waiting_for_stops() -> Iterator[Wish]:
         for number in ours:
             signal.signal(number, before[number])
     if wish.signal is not None:
-        raise KeyboardInterrupt("all steps are done and kept; the same command goes on from there.")
+        signal.raise_signal(wish.signal)
+        raise KeyboardInterrupt  # that handler let it pass
