@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from overpaint.engine import Done, Job, Made, Row, run
+from overpaint.engine import Done, Engine, Job, Made, Row, run
 from overpaint.errors import UserError
 from overpaint.shards import row_key, split
 
@@ -109,4 +109,4 @@ def whole_shards(job: Job) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(squares(Path(sys.argv[1]), trouble={17: "slow"}))
+    run(squares(Path(sys.argv[1]), trouble={17: "slow"}), Engine(*sys.argv[2:]))
