@@ -10,7 +10,7 @@ import pytest
 
 from overpaint import files
 from overpaint.errors import UserError
-from overpaint.files import dir_aside, replace_dir, write_atomic
+from overpaint.files import dir_aside, name_aside, replace_dir, sweep, write_atomic
 
 
 def no_space(*_: object) -> None:
@@ -158,3 +158,88 @@ def test_links_that_lead_nowhere_good_are_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"cannot write .*{name}"):
             write_atomic(tmp_path / name, b"")
         assert (tmp_path / name).is_symlink()
+
+
+READING = [
+    FileNotFoundError(errno.ENOENT, "no such file", "picture.png"),
+    OSError("image file is truncated"),
+    OSError(errno.EIO, os.strerror(errno.EIO)),
+]
+
+
+@pytest.mark.parametrize("error", READING)
+def test_an_error_of_reading_is_no_error_of_writing(tmp_path: Path, error: OSError) -> None:
+    def write(aside: Path) -> None:
+        aside.write_bytes(b"half")
+        raise error
+
+    with pytest.raises(type(error), match=str(error.strerror or error)) as caught:
+        write_atomic(tmp_path / "a.txt", write)
+    assert caught.value is error
+    with pytest.raises(type(error)) as again, dir_aside(tmp_path / "model"):
+        raise error
+    assert again.value is error
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES])
+@pytest.mark.parametrize("says", ["number", "words", "name"])
+def test_an_error_of_writing_is_one_sentence_whoever_writes(
+    tmp_path: Path, number: int, says: str
+) -> None:
+    if number == errno.EACCES and says != "name":
+        pytest.skip("as well one of reading")
+    words = os.strerror(number)
+
+    def write(aside: Path) -> None:
+        kinds = {"number": (number, words), "words": (f"I/O error: {words}",)}
+        raise OSError(*kinds.get(says, (number, words, str(aside))))
+
+    with pytest.raises(UserError, match=r"cannot write .*a"):
+        write_atomic(tmp_path / "a", write)
+    with pytest.raises(UserError, match=r"cannot write .*a"), dir_aside(tmp_path / "a") as aside:
+        write(aside / "part")
+
+
+@pytest.mark.parametrize("name", ["model", "v1.5", "a.b.c", "[x]", "mo del", "x.old"])
+def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path: Path, name: str) -> None:
+    final = tmp_path / name
+    (final / "data").mkdir(parents=True)
+    left = [name_aside(final), name_aside(final / "log.jsonl"), name_aside(final / "data/a.b")]
+    stays = [final / "data/a.b", final / ".lock", name_aside(tmp_path / f"{name}.training"),
+             name_aside(tmp_path / f"x{name}"), tmp_path / ".other.0a1b2c3"]  # fmt: skip
+    for path in (*left, *stays):
+        path.touch()
+    with dir_aside(final) as used:
+        sweep(final)
+        assert not any(path.exists() for path in left)
+        assert all(path.exists() for path in stays)
+        assert used.is_dir()
+
+
+def test_an_old_folder_comes_back_after_a_kill_in_the_middle_of_the_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = tmp_path / "model"
+    final.mkdir()
+    (final / "a").write_text("old")
+    new = name_aside(final)
+    new.mkdir()
+    rename = Path.rename
+    killed = RuntimeError("stands for a kill")
+
+    def dies(path: Path, target: Path) -> Path:
+        if path == new:
+            os._exit(9)
+        return rename(path, target)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(Path, "rename", dies)
+        replace_dir(new, final)
+        raise killed
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert not final.exists()
+    sweep(final)
+    assert (final / "a").read_text() == "old"
+    assert os.listdir(tmp_path) == ["model"]

@@ -10,6 +10,7 @@ import codecs
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,11 @@ _MAX_JSON = 64 << 20  # bytes; once parsed it takes some ten times as much memor
 
 JsonT = TypeVar("JsonT", bound="dict[str, Any] | list[Any]")
 
+# Stem, mark of an old folder that a new one is about to replace, and suffix; see `name_aside`.
+_ASIDE = re.compile(r"\.(.+)\.[0-9a-f]{8}(-old)?(\.[^.]+)?")
+# What no reader can meet.
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
 
 def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) -> None:
     """Write `path` whole or not at all; its folder is made when it is missing.
@@ -36,7 +42,8 @@ def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) ->
     Where `path` is a symbolic link, what it points to is written.
 
     `content` is the bytes, or a function that writes them to the path it is given (which
-    ends like `path`, so writers that look at the suffix work).
+    ends like `path`, so writers that look at the suffix work). What such a function fails to
+    read is not taken for a failed write: that error passes as it is.
 
     Raises:
         UserError: the disk is full, the folder cannot be written, `path` is a folder, ...
@@ -44,16 +51,17 @@ def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) ->
     path = followed(path)
     aside = name_aside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            aside.write_bytes(content)
-        else:
-            content(aside)
-        _flush(aside)
-        aside.replace(path)
-        _flush(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                aside.write_bytes(content)
+        if not isinstance(content, bytes):
+            with writing(path, aside):
+                content(aside)
+        with writing(path):
+            _flush(aside)
+            aside.replace(path)
+            _flush(path.parent)
     finally:
         _remove(aside)
 
@@ -65,16 +73,17 @@ def dir_aside(final: str | Path) -> Iterator[Path]:
     Where `final` is a symbolic link, the folder that it points to is replaced.
 
     Raises:
-        UserError: the folder cannot be made, flushed or put in place, or the disk is full.
+        UserError: the folder cannot be made, filled, flushed or put in place, or the disk is full.
     """
     final = followed(final)
     aside = name_aside(final)
     try:
-        aside.mkdir(parents=True)
-        yield aside
-        replace_dir(aside, final)
-    except OSError as error:
-        raise cannot_write(final, error) from error
+        with writing(final):
+            aside.mkdir(parents=True)
+        with _in_use(aside):
+            with writing(final, aside):
+                yield aside
+            replace_dir(aside, final)
     finally:
         _remove(aside)
 
@@ -84,28 +93,70 @@ def replace_dir(tmp: str | Path, final: str | Path) -> None:
 
     An old `final` is deleted only after the new one is in place. (Folders cannot be
     exchanged in one step: a crash between the two renames leaves the old one whole
-    under a dot-prefixed name and the new one in `tmp`.)
+    under a dot-prefixed name, from where `sweep` brings it back.)
 
     Raises:
         UserError: naming `final` and the reason.
     """
     tmp, final = Path(tmp), followed(final)
-    old = name_aside(final)
+    old = name_aside(final, "-old")
     try:
-        for folder, _, names in os.walk(tmp):
-            for name in names:
-                _flush(Path(folder, name))
-            _flush(Path(folder))
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if final.exists():
-            final.rename(old)
-        tmp.rename(final)
-        _flush(final.parent)
-    except OSError as error:
+        with writing(final):
+            for folder, _, names in os.walk(tmp):
+                for name in names:
+                    _flush(Path(folder, name))
+                _flush(Path(folder))
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.exists():
+                final.rename(old)
+            tmp.rename(final)
+            _flush(final.parent)
+    finally:
         if old.exists() and not final.exists():
             old.rename(final)
-        raise cannot_write(final, error) from error
     _remove(old)
+
+
+def sweep(path: str | Path) -> None:
+    """Delete what killed processes left half written beside `path` and, in a folder, within it.
+
+    The caller holds the lock of whatever writes there; a folder beside `path` that another
+    process is filling just now (`dir_aside`) stays. Where a process was killed as it exchanged an
+    old folder for a new one, the old one is brought back.
+    """
+    path = Path(path)
+    beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    for left in beside:
+        match = _ASIDE.fullmatch(left.name)
+        if match is None or f"{match[1]}{match[3] or ''}" != path.name:
+            continue
+        if match[2] and not path.exists():
+            left.rename(path)
+        elif not _is_used(left):
+            _remove(left)
+    if path.is_dir():
+        for folder, folders, names in os.walk(path):
+            for name in [n for n in (*folders, *names) if _ASIDE.fullmatch(n)]:
+                _remove(Path(folder, name))
+            folders[:] = [name for name in folders if not _ASIDE.fullmatch(name)]
+
+
+@contextmanager
+def writing(path: Path, within: Path | None = None) -> Iterator[None]:
+    """Have an error of the block's writing say that `path` cannot be written.
+
+    With `within`, the block also does other things, and only errors that name something in there,
+    or that only writing can have (a full disk), are taken for those of writing.
+
+    Raises:
+        UserError: naming `path` and the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        if within is None or _is_of_writing(error, within):
+            raise cannot_write(path, error) from error
+        raise
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -205,9 +256,9 @@ def followed(path: str | Path) -> Path:
     return final
 
 
-def name_aside(path: Path) -> Path:
-    """A fresh dot-prefixed name beside `path`, with the same suffix."""
-    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+def name_aside(path: Path, mark: str = "") -> Path:
+    """A fresh dot-prefixed name beside `path`, with the same suffix; `sweep` knows it."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{mark}{path.suffix}")
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:
@@ -228,6 +279,51 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_of_writing(error: OSError, within: Path) -> bool:
+    """Whether an error came from writing in `within`, as far as it says."""
+    names = [name for name in (error.filename, error.filename2) if isinstance(name, str | Path)]
+    if any(Path(name).is_relative_to(within) for name in names):
+        return True
+    # Writers in other languages (Arrow, safetensors) give the system's words without its number.
+    said = any(os.strerror(number) in str(error) for number in _OF_WRITING)
+    return said or error.errno in _OF_WRITING
+
+
+@contextmanager
+def _in_use(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder, which the system frees however the process ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_used(path: Path) -> bool:
+    """Whether a living process holds the lock of `_in_use`."""
+    if not path.is_dir():
+        return False
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _remove(path: Path) -> None:

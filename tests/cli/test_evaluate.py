@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,26 @@ def test_a_report_of_two_models_and_one_that_is_broken(models, tmp_path, capfd) 
     assert (tmp_path / "c" / "report.html").is_file()
     assert main(["compare", str(tmp_path), str(tmp_path)]) == 0
     assert "cannot be told apart" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "text_encoder/model"])
+def test_a_changed_weight_never_gives_the_old_figures(models, tmp_path, part, capfd) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(models / "two", model := tmp_path / "model")
+    words = (model, "--scenes", 3, "--clip", models / "judge", "-o", tmp_path / "out")
+    assert run(*words) == 0
+    before = (tmp_path / "out/report.json").read_bytes()
+    path = model / f"{part}.safetensors"
+    weights = load_file(path)
+    middle = sorted(weights)[len(weights) // 2]
+    weights[middle] = weights[middle] + 0.5
+    save_file(weights, path, metadata={"format": "pt"})
+    capfd.readouterr()
+    if run(*words) == 0:  # done again
+        assert (tmp_path / "out/report.json").read_bytes() != before
+    else:
+        assert "another" in capfd.readouterr().err or "sha256" in capfd.readouterr().err
 
 
 def test_a_model_s_hash_is_that_of_its_weights_not_of_its_card(tmp_path) -> None:

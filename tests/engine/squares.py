@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.artifact import Artifact
-from overpaint.engine import Done, Job, Made, Row, run
+from overpaint.engine import Done, Engine, Job, Made, Row, run
 from overpaint.errors import UserError
 from overpaint.shards import row_key, split
 
@@ -41,6 +41,13 @@ class Square:
             mark.touch()
         if trouble == "bad" or (trouble == "bad once" and first):
             raise ValueError(f"{row['n']} is a bad number")
+        broken = self.notes.with_name("broken")
+        if trouble == "breaks" and first:
+            broken.touch()
+        if broken.exists():
+            raise RuntimeError("the device is gone")
+        if trouble == "unmended" and not self.notes.with_name("mended").exists():
+            raise ValueError(f"{row['n']} is not mended")
         if trouble == "user":
             raise UserError("the model for squares is not here: install it.")
         if trouble == "kill" or (trouble == "kill once" and first):
@@ -71,6 +78,24 @@ def squares(
     return Job(**values)
 
 
+def in_shards_of(size: int, trouble: Mapping[int, str]) -> list[list[dict[str, Any]]]:
+    """Forty numbers in their order, `size` in each shard."""
+    rows = [{"n": n, "trouble": trouble.get(n)} for n in range(40)]
+    return [rows[start : start + size] for start in range(0, 40, size)]
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Says with how many threads it computes, of torch and of the libraries of numpy."""
+
+    def __call__(self, rows: Sequence[Row], done: Done) -> Made:
+        import torch
+        from threadpoolctl import threadpool_info
+
+        numbers = {torch.get_num_threads()} | {pool["num_threads"] for pool in threadpool_info()}
+        return Made([{"n": n, "square": 0} for n in sorted(numbers)])
+
+
 def calls(job: Job) -> list[tuple[int, str]]:
     """(process, numbers) of every call of a job's stage."""
     notes = job.out.with_name(f"{job.out.name}.notes")
@@ -86,4 +111,4 @@ def whole_shards(job: Job) -> list[str]:
 if __name__ == "__main__":
     slow = squares(Path(sys.argv[1]), trouble={17: "slow"})
     with Artifact(slow.out, {"numbers": 40}).being_made():
-        run(slow)
+        run(slow, Engine(*sys.argv[2:]))

@@ -8,18 +8,22 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import torch
-from squares import Square, calls, squares, whole_shards
+from squares import Square, calls, in_shards_of, squares, whole_shards
 
 from overpaint.artifact import Artifact
 from overpaint.digests import digest
 from overpaint.engine import Engine, quarantined, run
+from overpaint.engine.running import NothingMadeError
 from overpaint.engine.threads import THREADS
 from overpaint.errors import UserError
+from overpaint.files import name_aside
 
 TROUBLE = {5: "bad", 7: "bad once", 30: "bad"}
 
@@ -87,6 +91,89 @@ def test_a_bad_row_is_set_aside_after_three_tries(tmp_path: Path) -> None:
     assert quarantined(run(job)) == quarantined(tallies)  # from the disk, in a finished run
 
 
+@pytest.mark.parametrize("size", [1, 4, 9, 40])
+@pytest.mark.parametrize("at", [0, 4, 22, 39])
+def test_a_fault_that_begins_in_mid_run_stops_the_job_and_costs_nothing(
+    tmp_path: Path, size: int, at: int
+) -> None:
+    """Whatever the shards' size: a device that breaks must not set aside all rows from then on."""
+    whole = squares(tmp_path, "whole", shards=in_shards_of(size, {}))
+    run(whole)
+    job = squares(tmp_path, shards=in_shards_of(size, {at: "breaks"}))
+    for _ in range(2):  # still broken
+        with pytest.raises(
+            (UserError, RuntimeError, NothingMadeError), match="device is gone"
+        ) as e:
+            run(job)
+        if size <= at:
+            assert f"{at - at % size} of 40 done every one fails, also" in str(e.value)
+    (tmp_path / "broken").unlink()
+    run(job)
+    assert digest(job.out) == digest(whole.out)
+
+
+@pytest.mark.parametrize("size", [1, 9, 40])
+@pytest.mark.parametrize("bad", [(0,), (11, 12), range(9, 30), (2, 39)])
+def test_rows_set_aside_are_tried_again_by_a_rerun(
+    tmp_path: Path, size: int, bad: Sequence[int]
+) -> None:
+    whole = squares(tmp_path, "whole", shards=in_shards_of(size, {}))
+    run(whole)
+    job = squares(tmp_path, shards=in_shards_of(size, dict.fromkeys(bad, "unmended")))
+    run(job)
+    assert numbers(job.out) == [n for n in range(40) if n not in bad]
+    before, tried = digest(job.out), len(calls(job))
+    assert [row["row"]["n"] for row in quarantined(run(job))] == sorted(bad)
+    assert digest(job.out) == before
+    again = {int(n) for _, rows in calls(job)[tried:] for n in rows.split(",")}
+    assert len(again - {*bad}) <= 1  # beside them one that is good, to see that all else works
+    (tmp_path / "mended").touch()
+    assert quarantined(run(job)) == []
+    assert digest(job.out) == digest(whole.out)
+    tried = len(calls(job))
+    run(job)
+    assert len(calls(job)) == tried
+
+
+def test_killed_while_it_makes_a_shard_again_a_run_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from overpaint.engine import running
+
+    whole = squares(tmp_path, "whole", shards=in_shards_of(10, {}))
+    run(whole)
+    job = squares(tmp_path, shards=in_shards_of(10, {13: "unmended"}))
+    run(job)
+    (tmp_path / "mended").touch()
+    for name in ("write_json", "write_shard"):
+
+        def stop(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(running, name, stop)
+            with pytest.raises(KeyboardInterrupt):
+                run(job)
+    run(job)
+    assert digest(job.out) == digest(whole.out)
+
+
+def test_ctrl_c_says_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from overpaint.engine import inline
+
+    make = inline.Task.make
+
+    def stop_at_third(task: inline.Task, *arguments: Any) -> Any:
+        if task.index == 2:
+            raise KeyboardInterrupt
+        return make(task, *arguments)
+
+    monkeypatch.setattr(inline.Task, "make", stop_at_third)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        run(squares(tmp_path))
+    assert "squares: 2 of 5 shards are finished and kept" in stop.value.__notes__[0]
+
+
 def test_an_error_of_every_row_ends_the_job(tmp_path: Path) -> None:
     """Else a mistake in the code would set aside a whole data set."""
     with pytest.raises(ValueError, match="is a bad number"):
@@ -107,7 +194,8 @@ def test_bad_rows_at_the_beginning_wait_for_the_first_good_one(tmp_path: Path) -
 def test_half_written_files_of_a_kill_are_swept(tmp_path: Path) -> None:
     job = squares(tmp_path)
     run(job)
-    left = [job.out / "data/.train-00001.ab.parquet", job.out / "tallies/.train-00001.ab.json"]
+    final = [job.out / "data/train-00001.parquet", job.out / "tallies/a.json", job.out / "b.html"]
+    left = [name_aside(path) for path in final]
     for path in left:
         path.write_bytes(b"half")
     run(job)

@@ -150,3 +150,28 @@ def test_the_seed_is_part_of_a_case_s_noise() -> None:
             FakeEditor(watch), [case, replace(case, key="9")], SamplingSettings(seed=number)
         )  # type: ignore[arg-type]
     assert len(set(seeds)) == 4
+
+
+def test_cases_left_out_are_tried_again_and_a_fault_in_mid_run_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is gone for a while, or a model that cannot be reached."""
+    monkeypatch.setattr(runs, "CASES_PER_SHARD", 3)
+    cases = plain_cases(12)
+    whole = run(FakeEditor(keep), cases, tmp_path / "whole")
+    healthy = True
+    calls = 0
+
+    def breaks(picture: Image.Image, *_: object) -> Image.Image:
+        nonlocal calls
+        calls += 1
+        return picture if healthy or calls <= 4 else fail()
+
+    healthy = False
+    with pytest.raises(UserError, match="every one fails, also what was made before"):
+        run(FakeEditor(breaks), cases, tmp_path / "a")
+    healthy = True
+    assert run(FakeEditor(breaks), cases, tmp_path / "a") == whole
+    results = run(FakeEditor(keep), plain_cases(12, broken=(5,)), tmp_path / "b")
+    assert [result.index for result in results if result.left_out] == [5]
+    assert run(FakeEditor(keep), cases, tmp_path / "b") == whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -70,6 +71,8 @@ def build_world(folder: Path, captions: int = 12) -> Path:
 
 def run_command(words: list[str], log: str) -> None:
     """What a process of its own does; here, for a test's module cannot be imported from there."""
+    # The tests may run as a background job, where a shell has Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with Path(log).open("w") as stream:
         sys.stderr = stream
         code = main(words)

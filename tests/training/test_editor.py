@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from overpaint.cli import main
 from overpaint.errors import UserError
+from overpaint.files import name_aside
 from overpaint.shards import read_pairs
 from overpaint.training.base import load_base
 from overpaint.training.editor import EditingLoss, split_rows, train_editor, work_folder
@@ -122,6 +123,40 @@ def test_gradient_checkpointing_changes_no_result(
         saved.append(load_base(out, s, CPU).unet)
     for a, b in zip(saved[0].parameters(), saved[1].parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def test_what_training_cuts_or_lacks_is_said(
+    tmp_path: Path, editing_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    from overpaint.rows import Pair, pair_features
+    from overpaint.shards import write_shard
+
+    picture = Image.new("RGB", (32, 32))
+    long = ["make it red " * 40, "make it blue " * 40]
+    rows = [Pair("a", text, "b", picture, picture).to_row() for text in [*long, *long, "short"]]
+    write_shard(tmp_path / "pairs", 0, 1, rows, pair_features())
+    few = settings(steps=1, validation_pairs=2)
+    train_editor(tmp_path / "pairs", editing_base, tmp_path / "out", few)
+    said = capsys.readouterr().err
+    assert "note: 2 instructions are longer than the" in said
+    assert "'make it red make it red" in said
+    assert "note: 5 pairs are too few to keep one in ten for validation" in said
+
+
+def test_leftovers_of_a_kill_in_the_final_save_are_swept(
+    tmp_path: Path, pairs_folder: Path, editing_base: Path
+) -> None:
+    few = settings(steps=1, validation_pairs=0)
+    out = tmp_path / "model"
+    for left in (name_aside(out), name_aside(work_folder(out) / "log.jsonl")):
+        left.mkdir(parents=True)
+        (left / "half").write_text("...")
+    train_editor(pairs_folder, editing_base, out, few)
+    names = [path.name for path in tmp_path.rglob(".*") if path.name != ".lock"]
+    assert names == []
+    assert (out / "model_index.json").is_file()
 
 
 def test_a_few_rows_are_held_out_of_training() -> None:

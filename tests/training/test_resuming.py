@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -90,6 +91,69 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, whole, capsys) -> 
     assert "damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("at", [(0, 0), (8, 1), (29, 1)])
+def test_a_signal_lets_the_step_finish_and_a_checkpoint_be_written(
+    tmp_path, whole, number, at
+) -> None:
+    """In the middle of a step the weights would be of no use."""
+
+    def loss(model, step):
+        if (step.index, step.micro) == at:
+            os.kill(os.getpid(), number)
+        return toy_loss(model, step)
+
+    def handle(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, handle)
+    try:
+        with pytest.raises(KeyboardInterrupt) as stop:
+            fit(toy_model(), loss, toy_settings(), tmp_path)
+        assert signal.getsignal(number) is handle
+    finally:
+        signal.signal(number, before)
+    (said,) = stop.value.__notes__
+    assert said.startswith(f"train: step {at[0] + 1} of 30 is done and kept in a checkpoint")
+    assert list_checkpoints(tmp_path / "checkpoints")[-1].name == f"step-{at[0] + 1:07d}"
+    assert checksum(fit(toy_model(), toy_loss, toy_settings(), tmp_path)) == whole[0]
+    assert lines_without_time(tmp_path) == whole[1]
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored(tmp_path, whole) -> None:
+    def loss(model, step):
+        os.kill(os.getpid(), signal.SIGINT)
+        return toy_loss(model, step)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a background job
+    try:
+        assert checksum(fit(toy_model(), loss, toy_settings(), tmp_path)) == whole[0]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_run_goes_on_with_the_number_of_threads_that_it_began_with(tmp_path) -> None:
+    seen = []
+
+    def loss(model, step):
+        seen.append(torch.get_num_threads())
+        if len(seen) == 20:
+            raise Stop
+        return toy_loss(model, step)
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(Stop):
+            fit(toy_model(), loss, toy_settings(), tmp_path)
+        torch.set_num_threads(1)
+        fit(toy_model(), loss, toy_settings(), tmp_path)
+        assert set(seen) == {3}
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_only_damaged_checkpoints_are_an_error(tmp_path) -> None:
     with pytest.raises(Stop):
         fit(toy_model(), stopping_at(8, 0), toy_settings(), tmp_path)
@@ -102,7 +166,7 @@ def test_only_damaged_checkpoints_are_an_error(tmp_path) -> None:
 def test_left_overs_of_a_killed_write_are_removed(tmp_path, whole) -> None:
     with pytest.raises(Stop):
         fit(toy_model(), stopping_at(2, 0), toy_settings(), tmp_path)
-    (tmp_path / "checkpoints/.step-0000007.abc").mkdir(parents=True)
+    (tmp_path / "checkpoints/.step-0000007.0a1b2c3d").mkdir(parents=True)
     assert checksum(fit(toy_model(), toy_loss, toy_settings(), tmp_path)) == whole[0]
     assert not list(tmp_path.glob("checkpoints/.*"))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from overpaint.training.loop import fit
+from overpaint.training.loop import end_processes, fit
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 
@@ -73,6 +73,7 @@ def main() -> None:
     settings = toy_settings(steps=int(sys.argv[2]), **changes)
     model = fit(model, toy_loss, settings, Path(sys.argv[1]))
     print(checksum(model), flush=True)
+    end_processes()
 
 
 if __name__ == "__main__":

@@ -46,9 +46,11 @@ def train(
     if values.model is None:
         raise typer.BadParameter("give --model: what to start from.")
     from overpaint.training.editor import train_editor, work_folder
+    from overpaint.training.loop import end_processes
 
     began = time.perf_counter()
     out = train_editor(pairs, values.model, output, values, cache)
+    end_processes()
     if int(os.environ.get("RANK", "0")) != 0:
         return
     work = work_folder(out)

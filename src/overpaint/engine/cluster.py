@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, Any
 
 from overpaint.engine.job import Engine
 from overpaint.errors import UserError
 
 OBJECT_STORE_BYTES = 256 << 20  # some shards on their way; Ray would take a third of the memory
+
+_MARK = "OVERPAINT_RAY"  # set for the processes of a Ray that is started here
 
 # Said to Ray before it is imported, which is when it reads them.
 _QUIET = {
@@ -40,17 +47,21 @@ def connected(engine: Engine) -> Iterator[tuple[Any, bool]]:
     """
     address = engine.address or os.environ.get("RAY_ADDRESS") or None
     logging.getLogger("ray").setLevel(logging.ERROR)
-    own = {} if address else {**_OWN, "PYTHONPATH": _importable()}
+    own = {} if address else {**_OWN, _MARK: secrets.token_hex(16), "PYTHONPATH": _importable()}
     with _environment({**_QUIET, **own}):
         ray = _import_ray()
         if ray.is_initialized():
             yield ray, address is None
             return
-        try:
-            _start(ray, address, engine.workers)
-            yield ray, address is None
-        finally:
-            ray.shutdown()
+        with nullcontext() if address else _reaper(own[_MARK]) as reaper:
+            try:
+                with _signals_kept():
+                    _start(ray, address, engine.workers)
+                if reaper is not None:
+                    reaper.write(b"started\n")
+                yield ray, address is None
+            finally:
+                ray.shutdown()
 
 
 def _start(ray: Any, address: str | None, workers: int) -> None:
@@ -72,6 +83,41 @@ def _start(ray: Any, address: str | None, workers: int) -> None:
             f"cannot join the Ray cluster at {address}: {why}; start one with `ray start --head`, "
             "or unset RAY_ADDRESS to have one for this run."
         ) from error
+
+
+@contextmanager
+def _reaper(mark: str) -> Iterator[IO[bytes]]:
+    """See that no process of a Ray that is started in the block outlives this one.
+
+    Gives the pipe to the program `reaper`, for a line when Ray is there.
+    """
+    program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py"))]
+    environment = {name: value for name, value in os.environ.items() if name != _MARK}
+    with subprocess.Popen(
+        [*program, f"{_MARK}={mark}"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        bufsize=0,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C at the terminal is not for it
+    ) as reaper:
+        assert reaper.stdin is not None
+        yield reaper.stdin  # closed at the end, and then that program's end is waited for
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray has SIGTERM end a process its own way, whoever handled it before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _import_ray() -> Any:

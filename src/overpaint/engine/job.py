@@ -24,6 +24,8 @@ class Made:
     """as `shards.write_shard` takes them"""
     tally: dict[str, Any] = field(default_factory=dict)
     """JSON values: what the stage's summary needs to know of this shard"""
+    aside: dict[int, str] = field(default_factory=dict)
+    """why rows could not be made, by their place: those that the stage itself set aside"""
 
 
 class Stage(Protocol):
@@ -33,7 +35,8 @@ class Stage(Protocol):
         """Make one shard of `rows`, of which there may be none.
 
         The same rows must give the same result, whatever was made before. An error other than
-        `UserError` is taken for the fault of a row; a `UserError` ends the run.
+        `UserError` is taken for the fault of a row, unless rows that were made before fail too; a
+        `UserError` ends the run. Rows that are set aside are tried again when the job is rerun.
         """
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from overpaint.engine.cluster import connected
 from overpaint.engine.job import Done, Engine, Job, Made, Row, Stage
-from overpaint.engine.shard import TRIES, WorkerDiedError, make_shard
+from overpaint.engine.shard import TRIES, Task, Witness, WorkerDiedError
 from overpaint.engine.threads import THREADS, fixed_threads
 from overpaint.errors import UserError
 
@@ -24,18 +24,18 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def make_on_ray(
-    job: Job, indices: Sequence[int], done: Done, engine: Engine
-) -> Generator[tuple[int, Made]]:
+    job: Job, tasks: Sequence[Task], done: Done, witness: Witness, engine: Engine
+) -> Generator[tuple[int, Made | None]]:
     """Yield (index, what was made) for each of these shards of the job, as they are ready.
 
     Raises:
         UserError: Ray or its cluster cannot be had, workers die while they open the stage, or
             the stage says so.
     """
-    left: SimpleQueue[int] = SimpleQueue()
-    for index in indices:
-        left.put(index)
-    ready: SimpleQueue[tuple[int, Made]] = SimpleQueue()
+    left: SimpleQueue[Task] = SimpleQueue()
+    for task in tasks:
+        left.put(task)
+    ready: SimpleQueue[tuple[int, Made | None]] = SimpleQueue()
     lock = Lock()
 
     def count(rows: int) -> None:
@@ -46,18 +46,18 @@ def make_on_ray(
         worker.open()  # first: a worker that finds no place in the cluster must hold no shard
         while True:
             try:
-                index = left.get_nowait()
+                task = left.get_nowait()
             except Empty:
                 return
-            ready.put((index, make_shard(worker.make, job.shards[index], count)))
+            ready.put((task.index, task.make(worker.make, count, witness)))
 
     with connected(engine) as (ray, own):
         needs = _needs(ray, own, engine.workers)
-        some = range(min(engine.workers, len(indices)))
+        some = range(min(engine.workers, len(tasks)))
         workers = [_Worker(ray, job.open_stage, needs) for _ in some]
         threads = ThreadPoolExecutor(len(workers))
         try:
-            yield from _as_ready(ready, len(indices), [threads.submit(work, w) for w in workers])
+            yield from _as_ready(ready, len(tasks), [threads.submit(work, w) for w in workers])
         finally:
             for worker in workers:
                 worker.close()
@@ -65,14 +65,16 @@ def make_on_ray(
 
 
 def _as_ready(
-    ready: SimpleQueue[tuple[int, Made]], count: int, at_work: Sequence[Future[None]]
-) -> Iterator[tuple[int, Made]]:
+    ready: SimpleQueue[tuple[int, Made | None]], count: int, at_work: Sequence[Future[None]]
+) -> Iterator[tuple[int, Made | None]]:
     """Take `count` shards from the queue as they come, or the first error."""
     while count:
         try:
             yield ready.get(timeout=SECONDS_BETWEEN_LOOKS)
             count -= 1
         except Empty:
+            pass
+        if ready.empty():  # what is finished counts, whatever became of another worker
             for future in at_work:
                 if future.done():
                     future.result()

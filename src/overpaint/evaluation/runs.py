@@ -84,7 +84,8 @@ class CaseStage:
         if indices == list(_indices(0, _shards(self.cases.count), self.cases.count)):
             _check_hope(made)
         done(len(rows))
-        return Made(made)
+        aside = {i: str(row["left_out"]) for i, row in enumerate(made) if row["left_out"]}
+        return Made(made, aside=aside)
 
 
 def run_cases(
@@ -96,7 +97,8 @@ def run_cases(
     """Edit and score what is missing; returns all results, in the order of the cases.
 
     `open_stage` gives a `CaseStage` of these cases, `artifact` says what their results are made from
-    and where they lie. A case that cannot be read or edited is left out, with its sentence.
+    and where they lie. A case that cannot be read or edited is left out, with its sentence, and
+    tried again by the next call.
 
     Raises:
         UserError: the folder holds the results of something else, or cannot be written.
@@ -114,10 +116,11 @@ def run_cases(
         features=_features(),
     )
     with artifact.being_made():
-        aside = quarantined(run(job, engine))
+        aside = {bad["row"]["index"]: bad["reason"] for bad in quarantined(run(job, engine))}
         artifact.finish(complete=not aside)
-    failed = [_row(bad["row"]["index"], None, left_out=bad["reason"]) for bad in aside]
-    results = [*_read_results(artifact.folder, shards), *map(_result, failed)]
+    results = _read_results(artifact.folder, shards)
+    for index in sorted({*aside} - {result.index for result in results}):
+        results.append(_result(_row(index, None, left_out=aside[index])))
     return sorted(results, key=lambda result: result.index)
 
 

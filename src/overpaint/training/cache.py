@@ -25,7 +25,7 @@ from torch import nn
 
 from overpaint.artifact import Artifact
 from overpaint.errors import UserError
-from overpaint.files import cannot_write
+from overpaint.files import sweep, writing
 from overpaint.progress import Progress
 from overpaint.sealed import read_sealed, seal, write_sealed
 
@@ -49,7 +49,8 @@ def cached_arrays(
 
     `origin` (JSON values) is what the numbers depend on besides shapes and dtype; the arrays lie in
     `folder/NAME-DIGEST`. `fill(rows)` computes the rows of every array for one chunk. Only the main
-    process fills; others wait for it. What is not as it was written is computed again.
+    process fills; others wait for it. What is not as it was written is computed again. An error of
+    `fill` passes as it is.
 
     Raises:
         UserError: the folder cannot be written, the disk is full, or another process fills it.
@@ -63,6 +64,7 @@ def cached_arrays(
             if damaged:
                 print(f"overpaint: {place} is damaged: it is made again.", file=sys.stderr)
                 (place / _DONE).unlink(missing_ok=True)
+            sweep(place)
             _fill_all(place, shapes, dtype, fill, chunk, title)
             artifact.finish()
             (place / _DONE).unlink(missing_ok=True)
@@ -82,23 +84,23 @@ def _fill_all(
     n_rows = next(iter(shapes.values()))[0]
     files = {key: place / f"{key}.npy" for key in shapes}
     starts, sums = range(0, n_rows, chunk), _sums_done(place, chunk)
-    try:
+    with writing(place):
         arrays = _begun(files, shapes, dtype) if sums else None
         if arrays is None:
             sums, arrays = [], _open(files, "w+", shapes, dtype)
         for file in files.values():
             _reserve(file)
-    except OSError as error:
-        raise cannot_write(place, error) from error
     intact = (_sum(arrays, start, chunk) == s for start, s in zip(starts, sums, strict=False))
     sums = [s for s, _ in zip(sums, takewhile(bool, intact), strict=False)]
     with Progress(title, total=n_rows, done=min(len(sums) * chunk, n_rows)) as progress:
         for start in starts[len(sums) :]:
             rows = range(start, min(start + chunk, n_rows))
-            for key, values in fill(rows).items():
-                arrays[key][rows.start : rows.stop] = values
-            for key, array in arrays.items():
-                _flush(array, files[key])
+            found = fill(rows)
+            with writing(place):
+                for key, values in found.items():
+                    arrays[key][rows.start : rows.stop] = values
+                for array in arrays.values():
+                    array.flush()
             sums.append(_sum(arrays, start, chunk))
             write_sealed(place / _DONE, {"chunk": chunk, "sums": sums})
             progress.advance(len(rows))
@@ -123,13 +125,6 @@ def _begun(
         return None
     same = all(a.shape == shapes[key] and a.dtype == dtype for key, a in arrays.items())
     return arrays if same else None
-
-
-def _flush(array: np.memmap, file: Path) -> None:
-    try:
-        array.flush()
-    except OSError as error:
-        raise cannot_write(file, error) from error
 
 
 def _sum(arrays: Mapping[str, np.ndarray], start: int, chunk: int) -> int:

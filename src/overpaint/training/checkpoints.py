@@ -9,7 +9,6 @@ No pickle: reading a checkpoint never runs code.
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import zlib
@@ -22,7 +21,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from overpaint.errors import UserError
-from overpaint.files import dir_aside, parse_json
+from overpaint.files import dir_aside
+from overpaint.sealed import read_sealed, write_sealed
 from overpaint.text import printable
 
 _STATE = "state.json"
@@ -56,7 +56,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
             _save(path, {name: t.detach().contiguous().cpu() for name, t in tensors.items()})
             files[path.name] = _checksum(path)
         state = {"step": checkpoint.step, "files": files, "extra": checkpoint.extra}
-        (aside / _STATE).write_text(json.dumps(state, indent=1))
+        write_sealed(aside / _STATE, state)
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final
@@ -95,16 +95,34 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         Damaged: a file is missing, cut short or differs from its checksum.
     """
+    state = read_state(path)
     try:
-        state = parse_json((path / _STATE).read_bytes())
         parts = {}
         for name, checksum in state["files"].items():
             if _checksum(path / name) != checksum:
                 raise Damaged(f"{path / name} differs from its checksum")
             parts[Path(name).stem] = load_file(path / name)
-        return Checkpoint(int(state["step"]), parts, state["extra"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise Damaged(f"{path} ({error})") from error
+    return Checkpoint(state["step"], parts, state["extra"])
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself: `step`, `files` and `extra`.
+
+    Raises:
+        Damaged: it is missing, or not what `write_checkpoint` writes.
+    """
+    try:
+        state = read_sealed(path / _STATE)
+    except UserError as error:
+        raise Damaged(str(error)) from error
+    kinds = {"step": int, "files": dict, "extra": dict}
+    if not isinstance(state, dict) or any(
+        not isinstance(state.get(key), kind) for key, kind in kinds.items()
+    ):
+        raise Damaged(f"{path / _STATE} is not what a checkpoint says of itself")
+    return state
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -113,17 +131,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name[5:]))
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the dot-prefixed folders that a killed process left half written."""
-    for path in folder.glob(".step-*"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
     try:
         save_file(tensors, path)
     except SafetensorError as error:  # how safetensors reports a full disk
-        raise OSError(None, str(error)) from error
+        raise OSError(None, str(error), str(path)) from error
 
 
 def _checksum(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +15,21 @@ from overpaint.artifact import Artifact, last_step
 from overpaint.diffusion.conditioning_dropout import choose, drop_image, drop_text
 from overpaint.diffusion.noising import add_noise, target
 from overpaint.digests import digest
+from overpaint.files import sweep
 from overpaint.models import EditDefaults, EditingModel, quiet_libraries, save_pipeline
+from overpaint.models.encoding import shorten
 from overpaint.models.origin import model_origin
 from overpaint.seeds import derive_seed
 from overpaint.shards import read_pairs
 from overpaint.training.augmentation import DRAWS
 from overpaint.training.base import load_base
-from overpaint.training.encoding import sample_target
+from overpaint.training.encoding import cut_texts, sample_target
 from overpaint.training.latents import Batches, EncodedBatches, precompute, read_pair
 from overpaint.training.log import read_log
 from overpaint.training.loop import being_made, make_accelerator, settings_origin, train_loop
 from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
+from overpaint.training.threads import threads_of_run
 from overpaint.training.validation import ValidationSheets
 
 if TYPE_CHECKING:
@@ -53,7 +58,7 @@ def train_editor(
     """
     out, state = Path(out), make_accelerator(settings)
     artifact = artifact_of(pairs, model, out, settings, state)
-    with being_made(artifact, state):
+    with being_made(artifact, state), threads_of_run(artifact.folder / "checkpoints"):
         if artifact.state() != "whole":
             _train(pairs, model, artifact, out, settings, state, cache)
         state.wait_for_everyone()
@@ -92,21 +97,28 @@ def _train(
     work = artifact.folder
     data, data_hash = read_pairs(pairs), artifact.origin["pairs"]
     base = load_base(model, settings, state.device)
+    train_rows, held_out = split_rows(len(data), settings)
+    if state.is_main_process:
+        for sentence in _notes(data, held_out, base, settings):
+            print(f"note: {sentence}", file=sys.stderr, flush=True)
     if settings.precompute:
         folder = Path(cache) if cache else work / "cache"
         is_main = state.is_main_process
         batches: Batches = precompute(data, data_hash, base, settings, folder, is_main)
     else:
         batches = EncodedBatches(data, base, settings)
-    train_rows, held_out = split_rows(len(data), settings)
     loss = EditingLoss(batches, train_rows, base, settings)
     if settings.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
     validate = _sheets(data, held_out, base, settings, work) if held_out else None
     train_loop(state, base.unet, loss, settings, work, validate=validate)
     if state.is_main_process:
+        sweep(out)
         _save(base, settings, out)
         artifact.finish(made=_summary(work, settings))
+
+
+_SHOWN = 3  # instructions that are cut
 
 
 def _summary(work: Path, settings: TrainSettings) -> str:
@@ -127,6 +139,27 @@ def split_rows(n_rows: int, settings: TrainSettings) -> tuple[Tensor, list[int]]
     order = torch.randperm(n_rows, generator=generator)
     held_out = min(settings.validation_pairs, n_rows // 10)
     return order[held_out:].sort().values, order[:held_out].tolist()
+
+
+def _notes(
+    data: ParquetRows, held_out: list[int], base: EditingModel, settings: TrainSettings
+) -> Iterator[str]:
+    """What whoever trains should know of the data, a sentence each."""
+    prompts = [text for text in data["edit_prompt"] if isinstance(text, str)]
+    cut = cut_texts(base.tokenizer, prompts)
+    if cut:
+        some = ", ".join(repr(shorten(text)) for text in cut[:_SHOWN]) + ", ..." * (
+            len(cut) > _SHOWN
+        )
+        yield (
+            f"{len(cut)} instructions are longer than the {base.tokenizer.model_max_length} tokens "
+            f"that the model reads, what goes beyond is cut off: {some}."
+        )
+    if settings.validation_pairs and not held_out:
+        yield (
+            f"{len(data)} pairs are too few to keep one in ten for validation, so no sheets are "
+            "drawn: from 10 pairs on there are some."
+        )
 
 
 class EditingLoss:

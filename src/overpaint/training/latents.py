@@ -10,7 +10,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -188,8 +188,7 @@ def _cache_latents(
         "pairs": data_hash,
         "vae": hash_weights(base.vae),
         "resolution": settings.resolution,
-        "computed in": str(base.vae.dtype),
-        "device": base.vae.device.type,
+        **_computed(base.vae),
     }
     chunk = max(1, settings.encode_batch_size // len(views))
     return cached_arrays(
@@ -227,8 +226,7 @@ def _cache_texts(
         "texts": text_digest(texts),
         "text encoder": hash_weights(base.text_encoder),
         "tokenizer": hash_tokenizer(base.tokenizer),
-        "computed in": str(base.text_encoder.dtype),
-        "device": base.text_encoder.device.type,
+        **_computed(base.text_encoder),
     }
     arrays = cached_arrays(
         folder,
@@ -242,6 +240,13 @@ def _cache_texts(
         is_main=is_main,
     )
     return arrays["text"], np.array([number[prompt] for prompt in prompts])
+
+
+def _computed(network: Any) -> dict[str, Any]:
+    """How a network computes, as far as its numbers depend on it."""
+    device = network.device.type
+    threads = torch.get_num_threads() if device == "cpu" else None
+    return {"computed in": str(network.dtype), "device": device, "threads": threads}
 
 
 def _parts(pixels: np.ndarray, size: int) -> list[np.ndarray]:

@@ -27,19 +27,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from overpaint.artifact import Artifact, binding
 from overpaint.diffusion.schedules import lr_multiplier
 from overpaint.errors import UserError
+from overpaint.files import sweep
 from overpaint.progress import Progress
 from overpaint.seeds import derive_seed
-from overpaint.training.checkpoints import (
-    Checkpoint,
-    read_newest,
-    remove_leftovers,
-    write_checkpoint,
-)
+from overpaint.training.checkpoints import Checkpoint, read_newest, write_checkpoint
 from overpaint.training.ema import Ema
 from overpaint.training.log import Log
 from overpaint.training.meter import Meter
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
+from overpaint.training.stopping import Wish, waiting_for_stops
+from overpaint.training.threads import THREADS, threads_of_run
 
 Loss = Callable[[nn.Module, Step], dict[str, Tensor]]
 Validate = Callable[[nn.Module, int], dict[str, float] | None]
@@ -61,6 +59,9 @@ def fit(
     logged. `validate(model, steps_done)` sees the EMA weights in eval mode without gradients,
     and may return metrics to log. `describe` (JSON values) is what else defines the run, the
     data's hash for example. `name` stands before the progress.
+
+    Ctrl-C and SIGTERM let the step finish, a checkpoint is written, and then they take effect: a
+    note of KeyboardInterrupt says what is kept. (Several processes stop at the log's next line.)
 
     Raises:
         UserError: `out` holds a run of another configuration or only damaged checkpoints, is
@@ -100,7 +101,15 @@ def train_loop(
 ) -> nn.Module:
     """`fit`, in a folder that the caller has for itself."""
     run = _Run.build(accelerator, model, settings, work)
-    run.train(loss, validate, name)
+    try:
+        with threads_of_run(work / "checkpoints"), waiting_for_stops() as wish:
+            run.train(loss, validate, name, wish)
+    except KeyboardInterrupt as stop:
+        stop.add_note(
+            f"{name}: step {run.saved} of {settings.steps} is done and kept in a checkpoint; "
+            "the same command goes on there."
+        )
+        raise
     if run.ema is not None:
         run.ema.exchange()
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # its own forward again
@@ -152,6 +161,7 @@ class _Run:
     meter: Meter
     since: float = field(default_factory=time.monotonic)
     since_step: int = 0
+    saved: int = 0  # steps that the newest checkpoint holds
 
     @classmethod
     def build(
@@ -180,8 +190,8 @@ class _Run:
     def main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def train(self, loss: Loss, validate: Validate | None, name: str) -> None:
-        """Do the steps that are not done yet."""
+    def train(self, loss: Loss, validate: Validate | None, name: str, wish: Wish) -> None:
+        """Do the steps that are not done yet, or up to a checkpoint where there is a wish to stop."""
         start = self.resume()
         if start == self.settings.steps:
             return
@@ -190,6 +200,19 @@ class _Run:
             for index in range(start, self.settings.steps):
                 self.train_step(loss, index)
                 self.after_step(index + 1, validate, progress)
+                if self.is_to_stop(index + 1, wish):
+                    self.save(index + 1)
+                    return
+
+    def is_to_stop(self, done: int, wish: Wish) -> bool:
+        """Whether to stop here; several processes agree where they wait for each other anyway."""
+        wanted = wish.signal is not None
+        if self.accelerator.num_processes == 1:
+            return wanted
+        if done % self.settings.log_every:
+            return False
+        wishes = torch.tensor(float(wanted), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(wishes, "sum") > 0)
 
     def train_step(self, loss: Loss, index: int) -> None:
         """One optimizer step; nothing in it waits for the device."""
@@ -284,12 +307,15 @@ class _Run:
 
     def save(self, done: int) -> None:
         """Write the checkpoint of `done` steps; a poisoned one is never written."""
+        if self.saved == done:
+            return
         self.meter.check()
         meter = self.meter.state()
         if self.main:
             self.log.flush()
             scaler = self.accelerator.scaler
             extra = {"scaler": None if scaler is None else scaler.state_dict()}
+            extra[THREADS] = torch.get_num_threads()
             parts = {"weights": named_weights(self.model), "optimizer": self._optimizer_state()}
             parts["meter"] = meter
             if self.ema is not None:
@@ -297,18 +323,19 @@ class _Run:
             checkpoint = Checkpoint(done, parts, extra)
             write_checkpoint(self.out / "checkpoints", checkpoint, self.settings.keep_checkpoints)
         self.accelerator.wait_for_everyone()
+        self.saved = done
 
     def resume(self) -> int:
         """Load the newest checkpoint that can be read; the number of steps that are done."""
         if self.main:
-            remove_leftovers(self.out / "checkpoints")
+            sweep(self.out)
         checkpoint = None
         with self.accelerator.main_process_first():
             checkpoint = read_newest(self.out / "checkpoints")
         start = checkpoint.step if checkpoint else 0
         if self.main:
             self.log.truncate(start)
-        self.since_step = start
+        self.since_step = self.saved = start
         if checkpoint is None:
             return 0
         parts = checkpoint.parts
@@ -341,6 +368,13 @@ class _Run:
             if value.shape == parameter.shape and key != "step":
                 value = torch.empty_like(parameter).copy_(value)  # keeps the memory layout
             state[parameter][key] = value.to(parameter.device)
+
+
+def end_processes() -> None:
+    """Take this process out of its group: else the group's library may abort it as Python ends."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def named_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from overpaint.models import EditingModel
 from overpaint.seeds import derive_seed
 from overpaint.sheets import Cell, contact_sheet
 from overpaint.training.augmentation import View, see
-from overpaint.training.encoding import encode_mode, encode_texts
+from overpaint.training.encoding import decode, encode_mode, encode_texts
 from overpaint.training.settings import TrainSettings
 
 
@@ -74,8 +74,7 @@ class ValidationSheets:
         plan = plan_branches([scales] * len(source), source.device)
         predict = edit_prediction(unet, plan, source, text, null_text)
         latents = denoise(predict, scheduler, noise, generators)
-        decoded = base.vae.decode(latents / base.vae.config.scaling_factor).sample
-        pixels: np.ndarray = decoded.float().clamp(-1, 1).cpu().numpy()
+        pixels: np.ndarray = decode(base.vae, latents).float().clamp(-1, 1).cpu().numpy()
         return pixels
 
 
