@@ -95,7 +95,9 @@ def _holds(interval: tuple[float | None, float | None], truth: float) -> bool:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--simulations", type=int, default=2000)
     runs = parser.parse_args().simulations
     print("share p   cases   held by its 95 % interval")

@@ -17,7 +17,7 @@ from overpaint.editing import Editor
 from overpaint.engine import Engine, Stage
 from overpaint.errors import UserError
 from overpaint.evaluation import galleries
-from overpaint.evaluation.bias import BiasAudit, audit_drawn_people, audit_photos
+from overpaint.evaluation.bias import audit_drawn_people, audit_photos
 from overpaint.evaluation.cases import WITHOUT_KIND, Case, CaseSet
 from overpaint.evaluation.curve import remember, trade_off
 from overpaint.evaluation.embedding import load_dino
@@ -39,7 +39,9 @@ from overpaint.evaluation.runs import (
     run_cases,
 )
 from overpaint.evaluation.scoring import Scorer, nearest_target
+from overpaint.evaluation.sections import BiasAudit, Drift
 from overpaint.evaluation.settings import IMAGE_SCALES
+from overpaint.evaluation.unedited import score_unedited, seen_in_training, unedited_stage
 from overpaint.files import content_hash
 from overpaint.models import find_model
 from overpaint.models.clip import Clip, load_clip
@@ -115,7 +117,7 @@ def evaluate(
         found = Judges(judges.clip if scorer.clip else None, judges.dino if scorer.dino else None)
         done: list[ModelReport] = []
         pictures = Pictures()
-        sections: dict[str, dict[str, Any]] = {"curves": {}, "drift": {}, "bias": {}}
+        sections: dict[str, Any] = {"curves": {}, "drift": {}, "bias": {}}
         for name, label in zip(models, labels(models), strict=True):
             editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
             folder = out / "work" / label
@@ -130,12 +132,17 @@ def evaluate(
                 note(f"{name} was left out: {error}")
                 continue
             sampling = _sampling(editor, settings)
-            done.append(model_report(label, name, sha256, sampling, results))
+            seen = seen_in_training(name, cases)
+            done.append(model_report(label, name, sha256, sampling, results, seen))
             pictures.cases[label] = _shown_cases(cases, results, folder / "cases")
             _add_sections(editor, label, cases, scorer, settings, extras or Extras(), folder,
                           sections, pictures, note)  # fmt: skip
         if not done:
             raise UserError(f"no model could be evaluated: {notes[-1]}")
+        open_unedited: Callable[[], Stage] = partial(unedited_stage, cases, scorer)
+        if engine is not None and engine.kind == "ray":
+            open_unedited = partial(_open_unedited, found, cases, device)
+        unedited = score_unedited(open_unedited, cases, out / "unedited", vars(found), engine)
         report = make_report(
             title=cases.title,
             data=dict(cases.settings),
@@ -143,6 +150,7 @@ def evaluate(
             notes=notes,
             command=command,
             versions=lock(Recipe(name="evaluate", seed=settings.seed))["versions"],
+            unedited=unedited,
             **sections,
         )
         write_report(report, out)
@@ -161,6 +169,11 @@ def _open_stage(
     """The model and the judges of a worker in another process."""
     editor = Editor.from_pretrained(name, device, dtype, note=lambda _: None)
     return CaseStage(editor, cases, _load_judges(judges, device, lambda _: None), settings)
+
+
+def _open_unedited(judges: Judges, cases: CaseSet, device: str | None) -> CaseStage:
+    """The judges of a worker in another process, for the pictures as they came."""
+    return unedited_stage(cases, _load_judges(judges, device, lambda _: None))
 
 
 def labels(models: Sequence[str]) -> list[str]:
@@ -252,7 +265,7 @@ def _galleries(
     settings: SamplingSettings,
     extras: Extras,
     folder: Path,
-) -> tuple[galleries.Drift, list[Gallery]]:
+) -> tuple[Drift, list[Gallery]]:
     picture, text = extras.picture, (extras.instructions or ("",))[0]
     split, world = cases.settings.get("split", "heldout"), cases.settings.get("world", "small")
     if picture is None:
@@ -361,7 +374,7 @@ def _shown(case: Case, result: CaseResult, edited: Image.Image) -> ShownCase:
     if case.targets:
         target = data_address(Image.fromarray(nearest_target(case, np.asarray(edited))))
     return ShownCase(
-        instruction=case.instruction,
+        instruction=case.asked,
         kind=case.kind if case.kind != WITHOUT_KIND else "",
         before=data_address(case.original),
         after=data_address(edited),

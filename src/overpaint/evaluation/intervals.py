@@ -103,12 +103,7 @@ def paired_difference(
     better = apart if higher_is_better else -apart
     wins, losses = int((better > 0).sum()), int((better < 0).sum())
     ties = len(both) - wins - losses
-    if share:
-        low, high = newcombe(before, after)
-        p = mcnemar(wins, losses)
-    else:
-        low, high = bca(apart, resamples)
-        p = sign_flip(apart)
+    low, high = newcombe(before, after) if share else bca(apart, resamples)
     return Difference(
         mean=float(apart.mean()),
         low=low,
@@ -118,7 +113,7 @@ def paired_difference(
         ties=ties,
         losses=losses,
         win_rate=(wins + ties / 2) / len(both),
-        p=p,
+        p=mcnemar(wins, losses) if share else sign_flip(apart),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from overpaint.rows import Pair
@@ -34,6 +35,8 @@ class SceneSet:
             f"{self.count} pairs with exact answers, written by\n\n"
             f"    overpaint scenes -n {self.count} --seed {self.seed} "
             f"--split {self.split} --world {self.world} --size {self.size} -o DIR\n\n"
+            "mask is white where some right answer changes a pixel; where several answers are right "
+            "(add), edited_image is one of them.\n\n"
             "Composed of OpenMoji artwork (https://openmoji.org), CC BY-SA 4.0."
         )
 
@@ -52,4 +55,5 @@ def scene_rows(settings: SceneSet, shard: int, shards: int) -> Iterator[dict[str
             seed=seed,
             kind=example.kind,
             method="scenes",
+            mask=Image.fromarray(np.where(example.untouched, 0, 255).astype(np.uint8)),
         ).to_row()

@@ -14,6 +14,8 @@ from overpaint.diffusion.conditioning_dropout import choose, drop_image, drop_te
 from overpaint.diffusion.noising import add_noise, target
 from overpaint.files import content_hash
 from overpaint.models import EditDefaults, EditingModel, quiet_libraries, save_pipeline
+from overpaint.models.train_rows import FILE as TRAIN_ROWS
+from overpaint.models.train_rows import as_text, read_train_rows, stored_digest
 from overpaint.seeds import derive_seed
 from overpaint.shards import read_pairs
 from overpaint.training.augmentation import DRAWS
@@ -71,7 +73,7 @@ def train_editor(
     validate = _sheets(data, held_out, base, settings, work) if held_out else None
     fit(base.unet, loss, settings, work, validate=validate, describe=describe)
     if state.is_main_process:
-        _save(base, settings, out)
+        _save(base, settings, out, _train_rows(data, train_rows, base))
     state.wait_for_everyone()
     return out
 
@@ -131,7 +133,18 @@ def _sheets(
     return ValidationSheets([data[row] for row in rows], base, settings, work / "sheets")
 
 
-def _save(base: EditingModel, settings: TrainSettings, out: Path) -> None:
+def _train_rows(data: Dataset, rows: Tensor, base: EditingModel) -> str:
+    """The digests of the pairs trained on, and of those that the base was trained on."""
+    from datasets import Image
+
+    stored = data.select_columns(["original_image", "edit_prompt"])
+    stored = stored.cast_column("original_image", Image(decode=False))
+    return as_text(
+        [*map(stored_digest, stored.select(rows.tolist())), *(read_train_rows(base.name) or ())]
+    )
+
+
+def _save(base: EditingModel, settings: TrainSettings, out: Path, rows: str) -> None:
     base.unet.disable_gradient_checkpointing()
     for part in (base.unet, base.vae, base.text_encoder):
         part.eval().cpu()
@@ -149,6 +162,7 @@ def _save(base: EditingModel, settings: TrainSettings, out: Path) -> None:
             dtype=getattr(torch, settings.save_dtype),
             defaults=defaults,
             card=_card(base, settings, out.name),
+            more={TRAIN_ROWS: rows},
         )
 
 

@@ -1,0 +1,76 @@
+"""What any editor is measured against: the input returned as it came; and what it has seen before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from PIL import Image
+
+from overpaint.editing.editor import Edit, Editor
+from overpaint.engine import Engine, Stage
+from overpaint.errors import UserError
+from overpaint.evaluation.cases import CaseSet
+from overpaint.evaluation.report import UNEDITED, ModelReport, model_report
+from overpaint.evaluation.runs import CaseStage, SamplingSettings, run_cases
+from overpaint.evaluation.scoring import Scorer
+from overpaint.models.train_rows import read_train_rows, row_digest
+
+
+class ReturnsTheInput:
+    """In the place of an `Editor`: does nothing, so that it scores what doing nothing scores."""
+
+    def edit_pairs(
+        self,
+        images: Sequence[Image.Image],
+        instructions: Sequence[str],
+        *,
+        seed: Sequence[int],
+        **_: object,
+    ) -> list[Edit]:
+        """The pictures themselves."""
+        rows = zip(images, instructions, seed, strict=True)
+        return [Edit(image, text, number, 1.0, 1.0) for image, text, number in rows]
+
+
+def unedited_stage(cases: CaseSet, scorer: Scorer) -> CaseStage:
+    """Scores the pictures as they came; no setting of a model's counts."""
+    return CaseStage(cast(Editor, ReturnsTheInput()), cases, scorer, SamplingSettings())
+
+
+def score_unedited(
+    open_stage: Callable[[], Stage],
+    cases: CaseSet,
+    folder: Path,
+    record: Mapping[str, Any],
+    engine: Engine | None,
+) -> ModelReport:
+    """The row "return the input" of a report; `open_stage` gives an `unedited_stage`.
+
+    Its scores are kept in `folder`; `record` names the judges.
+    """
+    results = run_cases(
+        open_stage, cases, SamplingSettings(), folder, {"model": UNEDITED, **record}, engine
+    )
+    return model_report(UNEDITED, UNEDITED, None, {}, results)
+
+
+def seen_in_training(model: str, cases: CaseSet) -> list[str] | None:
+    """Keys of the cases whose picture and instruction the model was trained on; None: not known.
+
+    Raises:
+        UserError: the model's list of training pairs is broken.
+    """
+    rows = read_train_rows(model)
+    if rows is None:
+        return None
+    seen = []
+    for index in range(cases.count):
+        try:
+            case = cases.read(index)
+        except UserError:
+            continue  # it is left out of the evaluation
+        if row_digest(case.original, (*case.earlier, case.instruction)[0]) in rows:
+            seen.append(case.key)
+    return seen
