@@ -25,6 +25,7 @@ FLIPS = 9999  # drawn sign flips of the permutation test, where not all are enum
 ALPHA = 0.05
 _ENUMERATED = 12  # differences of which all 2^n flips are enumerated
 _AT_ONCE = 4_000_000  # numbers drawn at once, which bounds memory
+_EQUAL = 1e-6  # relative spread below which values differ by float32's rounding only
 _NORMAL = NormalDist()
 _Z = _NORMAL.inv_cdf(1 - ALPHA / 2)
 
@@ -202,7 +203,7 @@ def bca(values: Values, resamples: int = RESAMPLES) -> tuple[float | None, float
     values tell nothing of their spread: there are fewer than two, or all are equal.
     """
     count = len(values)
-    if count < 2 or np.ptp(values) <= 1e-9 * np.abs(values).max():
+    if count < 2 or np.ptp(values) <= _EQUAL * np.abs(values).max():
         return None, None
     mean = values.mean()
     means = _resampled_means(values, resamples)

@@ -82,9 +82,11 @@ def _clip_scores(
         then = clip.texts([str(cases[i].original_prompt) for i in directed])
         cosines = directional_similarity(before[directed], after[directed], then, now)
         for i, cosine in zip(directed, cosines.tolist(), strict=True):
-            rows[i]["clip_direction"] = None if isnan(cosine) else cosine
-            if np.array_equal(np.asarray(cases[i].original), np.asarray(edited[i])):
-                rows[i]["clip_direction"] = 0.0  # and not the direction of a rounding error
+            if isnan(cosine):
+                continue
+            # An unchanged picture has no direction, and not that of a rounding error.
+            same = np.array_equal(np.asarray(cases[i].original), np.asarray(edited[i]))
+            rows[i]["clip_direction"] = 0.0 if same else cosine
     _join(rows, _to_targets("clip_target", clip, targets, after))
     return rows
 
