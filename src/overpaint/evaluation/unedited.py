@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from PIL import Image
 
 from overpaint.editing.editor import Edit, Editor
 from overpaint.engine import Engine, Stage
 from overpaint.errors import UserError
-from overpaint.evaluation.cases import CaseSet
+from overpaint.evaluation.cases import Case, CaseSet
 from overpaint.evaluation.report import UNEDITED, ModelReport, model_report
 from overpaint.evaluation.runs import CaseStage, SamplingSettings, run_cases
 from overpaint.evaluation.scoring import Scorer
@@ -36,7 +38,16 @@ class ReturnsTheInput:
 
 def unedited_stage(cases: CaseSet, scorer: Scorer) -> CaseStage:
     """Scores the pictures as they came; no setting of a model's counts."""
-    return CaseStage(cast(Editor, ReturnsTheInput()), cases, scorer, SamplingSettings())
+
+    def read(index: int) -> Case:
+        case = cases.read(index)
+        if case.wrong is None:
+            return case
+        # Of the wrong candidates the unedited picture is the nearest to itself: no other is drawn.
+        return replace(case, wrong=lambda: [np.asarray(case.original)])
+
+    nothing = cast(Editor, ReturnsTheInput())
+    return CaseStage(nothing, replace(cases, read=read), scorer, SamplingSettings())
 
 
 def score_unedited(
