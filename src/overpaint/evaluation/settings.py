@@ -59,8 +59,8 @@ class EvaluateSettings(BaseModel, extra="forbid", frozen=True):
     dino: str | None = Field(
         default=None,
         min_length=1,
-        description="the DINO that judges: a folder, a hub id, none (the word); left out: none "
-        f"on scenes, {PUBLIC_DINO} elsewhere",
+        description="the DINO that judges: a folder, a hub id, none (the word); left out: the "
+        f"preset's, none on scenes, {PUBLIC_DINO} elsewhere",
     )
 
     curve: bool = Field(default=False, description="trade-off over image guidance scales")
