@@ -111,8 +111,8 @@ class Loop:
             pictures.append(np.asarray(edited))
             scores = self._score(request, source, edited)
             passes = not failures(scores, self.settings.thresholds)
-            if passes and (best is None or scores.clip_direction > best[0]):
-                best = (scores.clip_direction, index)
+            if passes and (best is None or scores.rank > best[0]):
+                best = (scores.rank, index)
         return (None if best is None else best[1]), pictures
 
     def _sampling(self, seed: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def test_the_columns_are_those_of_the_contract() -> None:
     expected = (
         "original_prompt edit_prompt edited_prompt original_image edited_image seed kind method "
         "conditioning_scale attention_fraction guidance_scale num_inference_steps model "
-        "clip_original clip_edited clip_image clip_direction"
+        "clip_original clip_edited clip_image clip_direction mask"
     ).split()
     assert list(PAIR_COLUMNS) == expected
     assert list(TRIPLET_COLUMNS) == expected[:3]

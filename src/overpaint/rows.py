@@ -68,7 +68,9 @@ class Pair(Triplet):
     steps with the source's attention, in [0, 1]) to Prompt-to-Prompt. The `clip_*` scores are
     cosines in [-1, 1] on L2-normalised embeddings: `clip_original` and `clip_edited` of image
     and caption before and after, `clip_image` of the two images, `clip_direction` of the
-    difference of the images and the difference of the captions (2211.09800, section 3.1.2).
+    difference of the images and the difference of the captions (2211.09800, section 3.1.2;
+    None where the captions are equal). `mask`, of the images' size, is white where some right
+    answer changes the original and black where none does.
     """
 
     original_image: Image
@@ -85,12 +87,14 @@ class Pair(Triplet):
     clip_edited: float | None = None
     clip_image: float | None = None
     clip_direction: float | None = None
+    mask: Image | None = None
 
     def to_row(self) -> dict[str, Any]:
         """The row as a dataset stores it: images as PNG bytes, equal images equal bytes."""
         row = super().to_row()
         for name in IMAGE_COLUMNS:
-            row[name] = {"bytes": png_bytes(row[name]), "path": None}
+            image = getattr(self, name)
+            row[name] = None if image is None else {"bytes": png_bytes(image), "path": None}
         return row
 
 
@@ -98,7 +102,7 @@ MAX_CAPTION = 600  # characters; CLIP reads 77 tokens, some 300 characters, of a
 MAX_INSTRUCTION = 200
 TRIPLET_COLUMNS = tuple(field.name for field in fields(Triplet))
 PAIR_COLUMNS = tuple(field.name for field in fields(Pair))
-IMAGE_COLUMNS = ("original_image", "edited_image")
+IMAGE_COLUMNS = ("original_image", "edited_image", "mask")
 # What training cannot do without; public data has these three and often no other.
 NEEDED_PAIR_COLUMNS = ("original_image", "edit_prompt", "edited_image")
 

@@ -46,7 +46,13 @@ def test_a_report_of_two_models_and_one_that_is_broken(models, tmp_path, capfd) 
     assert "DINO similarity was left out" in err
     report = Report.model_validate_json((tmp_path / "report.json").read_text())
     assert [model.label for model in report.models] == ["one", "two"]
-    assert report.models[0].scores["overall"]["clip_direction"].count == 13
+    direction = report.models[0].scores["overall"]["clip_direction"].count
+    assert direction + report.models[0].undefined.get("clip_direction", 0) == 13
+    assert report.unedited is not None
+    assert report.unedited.scores["overall"]["retrieval"].mean == 0.0
+    assert set(printed["unedited"]) == set(printed["scores"]["one"]) == set(printed["better"])
+    assert [one.b for one in report.against_unedited] == ["one", "two"]
+    assert printed["trained_on"] == {"one": None, "two": None}
     assert (report.comparisons[0].a, report.comparisons[0].b) == ("one", "two")
     assert report.versions["overpaint"]
     assert (tmp_path / "report.html").stat().st_size > 50_000
@@ -61,6 +67,8 @@ def test_a_report_of_two_models_and_one_that_is_broken(models, tmp_path, capfd) 
     assert len(compared["comparisons"]) == 4
     assert compared["comparisons"][0]["differences"]["overall"]["l2"]["mean"] == 0.0
     assert (tmp_path / "c" / "report.html").is_file()
+    assert [one["b"] for one in compared["against_unedited"]][:2] == ["one (1)", "two (1)"]
+    assert {m["name"]: m["better"] for m in compared["metrics"]} == printed["better"]
     assert main(["compare", str(tmp_path), str(tmp_path)]) == 0
     assert "cannot be told apart" in capfd.readouterr().out
 
@@ -105,6 +113,12 @@ def test_mistakes_are_one_sentence_each(models, tmp_path, capfd) -> None:
         (("nothing", "--scenes", 3, "-o", tmp_path), 1, "there is no model 'nothing'"),
         ((models / "one", "--scenes", 3, "--pairs", tmp_path, "-o", tmp_path), 2, "together"),
         ((models / "one", "--limit", 3, "-o", tmp_path), 1, "limit belongs to pairs"),
+        ((models / "one", "--preset", "emu-edit", "-o", tmp_path), 1, "preset belongs to pairs"),
+        (
+            (models / "one", "--preset", "emu-edit", "--pairs", models, "-o", tmp_path),
+            1,
+            "Emu Edit's",
+        ),
     ):
         assert run(*words) == code
         _, err = capfd.readouterr()

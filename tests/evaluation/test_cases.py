@@ -18,6 +18,7 @@ from overpaint.evaluation.retrieval import is_retrieved
 from overpaint.rows import Pair, pair_features, png_bytes
 from overpaint.scenes.dataset import SceneSet, scene_rows
 from overpaint.scenes.edits import KINDS
+from overpaint.scenes.examples import sample_example
 from overpaint.shards import write_shard
 
 
@@ -55,10 +56,50 @@ def test_scenes_are_those_of_the_benchmark_and_sanely_judged() -> None:
         assert not is_retrieved(example.original, case.targets, wrong)
 
 
-def test_pairs_of_scenes_know_what_was_to_stay(tmp_path: Path) -> None:
-    settings = SceneSet(8, 1)
+def test_pairs_of_scenes_know_what_no_right_answer_changes(tmp_path: Path) -> None:
+    """The mask is that of the example, also where several answers are right."""
+    settings = SceneSet(24, 1)
     write_shard(tmp_path, 0, 1, scene_rows(settings, 0, 1), pair_features())
     cases = read_cases(tmp_path)
+    several = 0
+    for index in range(24):
+        example = sample_example(settings.example_seed(index))
+        case = cases.read(index)
+        assert case.untouched is not None
+        assert (case.untouched == example.untouched).all()
+        several += len(example.targets) > 1
+    assert several
+    assert any("several answers are right" in note for note in cases.notes)
+
+
+def test_a_mask_of_another_size_costs_its_row(tmp_path: Path) -> None:
+    texts = {"original_prompt": "a", "edit_prompt": "b", "edited_prompt": "c"}
+    pictures = {"original_image": plain(1), "edited_image": plain(2)}
+    masks = (plain(255), plain(0), plain(0, (16, 16)))
+    rows = [Pair(**texts, **pictures, mask=mask).to_row() for mask in masks]
+    write_shard(tmp_path, 0, 1, rows, pair_features())
+    cases = read_cases(tmp_path)
+    assert [cases.read(i).untouched.all() for i in range(2)] == [False, True]  # type: ignore[union-attr]
+    with pytest.raises(UserError, match="mask of another size"):
+        cases.read(2)
+
+
+def test_pairs_of_scenes_of_old_without_masks_know_what_they_can(tmp_path: Path) -> None:
+    settings = SceneSet(8, 1)
+    features = pair_features()
+    rows = [{**row, "mask": None} for row in scene_rows(settings, 0, 1)]
+    write_shard(tmp_path / "null", 0, 1, rows, features)
+    del features["mask"]
+    rows = [{k: v for k, v in row.items() if k != "mask"} for row in rows]
+    write_shard(tmp_path, 0, 1, rows, features)
+    cases = read_cases(tmp_path)
+    kinds = {}
+    for index in range(8):
+        case = cases.read(index)
+        kinds[case.kind] = case.untouched is not None
+        assert (read_cases(tmp_path / "null").read(index).untouched is not None) == kinds[case.kind]
+    assert kinds == {kind: kind != "add" for kind in kinds}
+    assert len(kinds) > 3
     case = cases.read(3)
     assert (cases.count, case.kind in KINDS, case.wrong) == (8, True, None)
     assert case.untouched is not None

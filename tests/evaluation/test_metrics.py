@@ -67,6 +67,43 @@ def test_direction_by_hand() -> None:
     assert float(directional_similarity(i0, i0, t0, t1).abs().max()) == 0.0
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-7, 1e-6])
+def test_there_is_no_direction_where_nothing_changed_but_for_rounding(noise: float) -> None:
+    draw = torch.Generator().manual_seed(1)
+    i0, i1, t0, t1 = (
+        torch.nn.functional.normalize(torch.randn(6, 512, generator=draw), dim=-1) for _ in range(4)
+    )
+
+    def again(vectors: torch.Tensor) -> torch.Tensor:
+        return vectors + noise * torch.nn.functional.normalize(torch.randn(6, 512, generator=draw))
+
+    assert directional_similarity(i0, i1, t0, again(t0)).isnan().all()
+    assert (directional_similarity(i0, again(i0), t0, t1) == 0).all()
+    assert directional_similarity(i0, again(i0), t0, again(t0)).isnan().all()
+    mixed = directional_similarity(i0, i1, t0, torch.cat([t1[:3], t0[3:]]))
+    assert mixed.isnan().tolist() == [False] * 3 + [True] * 3
+
+
+def test_equal_captions_have_no_direction_and_an_unchanged_picture_has_none_of_rounding(
+    clip_folder: Path,
+) -> None:
+    clip = load_clip(clip_folder)
+    before, after = (Image.fromarray(noise(seed)) for seed in (5, 6))
+    captions = [
+        ("a cat", "a cat"),
+        ("a cat", "a  cat "),
+        ("a cat", "A cat"),
+        ("a cat", "a dog"),
+        (None, "a dog"),
+    ]
+    cases = [Case(str(i), "x", before, original_prompt=a, edited_prompt=b)
+             for i, (a, b) in enumerate(captions)]  # fmt: skip
+    found = [row["clip_direction"] for row in Scorer(clip).score(cases, [after] * 5)]
+    assert [value is None for value in found] == [True, True, True, False, True]
+    same = [row["clip_direction"] for row in Scorer(clip).score(cases, [before] * 5)]
+    assert same == [None, None, None, 0.0, None]
+
+
 def test_clip_cosines_equal_those_of_the_model_itself(clip_folder: Path) -> None:
     """transformers' own forward pass gives the cosines as its logits, over their scale."""
     clip = load_clip(clip_folder)

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from overpaint.errors import UserError
-from overpaint.evaluation.comparison import in_words, merge_reports, verdict
-from overpaint.evaluation.curve import CurvePoint
-from overpaint.evaluation.galleries import Drift, Gallery, Shot
+from overpaint.evaluation.comparison import in_words, merge_reports, show_value, verdict
+from overpaint.evaluation.galleries import Gallery, Shot
 from overpaint.evaluation.intervals import Estimate, estimate
-from overpaint.evaluation.page import Pictures, ShownCase, render_page, show_value, summary
+from overpaint.evaluation.page import (
+    Pictures,
+    ShownCase,
+    against_nothing,
+    render_page,
+    summary,
+)
 from overpaint.evaluation.report import (
+    UNEDITED,
+    Comparison,
     Report,
     make_report,
     model_report,
@@ -23,6 +33,7 @@ from overpaint.evaluation.report import (
     write_report,
 )
 from overpaint.evaluation.runs import CaseResult
+from overpaint.evaluation.sections import CurvePoint, Drift
 from overpaint.pages.plots import Dot, Point, curve_plot, dot_plot
 
 DOT = "data:image/png;base64,AAAA"
@@ -53,7 +64,7 @@ def report(*models: tuple[str, list[CaseResult]], **sections: object) -> Report:
 def test_means_by_kind_and_what_was_left_out() -> None:
     (model,) = report(("a", results(5))).models
     assert model.scores["overall"]["retrieval"].mean == 5 / 40
-    assert model.scores["night"]["retrieval"] == estimate([1.0] * 5 + [0.0] * 15)
+    assert model.scores["night"]["retrieval"] == estimate([1.0] * 5 + [0.0] * 15, share=True)
     assert model.scores["swap"]["retrieval"].mean == 0.0
     assert [one.key for one in model.left_out] == ["key x"]
     assert len(model.cases.key) == 40
@@ -90,7 +101,9 @@ def test_the_better_model_is_named_with_the_kinds_on_which_it_is() -> None:
     assert (found.better, found.worse, found.unclear) == (["night"], [], ["swap"])
     assert comparison.differences["night"]["retrieval"].mean == pytest.approx(17 / 20)
     said = in_words(comparison, made.headline)
-    assert said.startswith("strong is better than weak by target retrieval@1 on 40 cases")
+    assert said.startswith(
+        "strong is better than weak by target retrieval@1 (higher is better) on 40 cases"
+    )
     assert "strong is clearly better on night" in said
     back = in_words(
         report(("strong", results(18)), ("weak", results(1))).comparisons[0], "retrieval"
@@ -98,6 +111,158 @@ def test_the_better_model_is_named_with_the_kinds_on_which_it_is() -> None:
     assert back.startswith("strong is better than weak")
     same = in_words(report(("a", results(9)), ("b", results(9))).comparisons[0], "retrieval")
     assert "cannot be told apart" in same
+
+
+def test_a_kind_is_better_only_after_correction_over_the_kinds() -> None:
+    """Six wins of six have p = 0.03: clear as the only question, not as one of thirteen."""
+
+    def rows(wins: int) -> list[CaseResult]:
+        return [
+            CaseResult(
+                i, f"{kind} {i}", f"kind {kind}", "x", {"retrieval": float(kind == 0 and i < wins)}
+            )
+            for kind in range(13)
+            for i in range(12)
+        ]
+
+    few = make_comparison(rows(0), rows(6))
+    found = few.differences["kind 0"]["retrieval"]
+    assert found.p == pytest.approx(2 / 64)
+    assert found.p_corrected == pytest.approx(13 * 2 / 64)
+    assert verdict(few, "retrieval").better == []
+    assert few.differences["overall"]["retrieval"].p_corrected is None
+    assert few.differences["overall"]["retrieval"].is_clear
+    many = make_comparison(rows(0), rows(12))
+    assert verdict(many, "retrieval").better == ["kind 0"]
+    assert len(verdict(many, "retrieval").unclear) == 12
+
+
+def make_comparison(a: list[CaseResult], b: list[CaseResult]) -> Comparison:
+    return report(("a", a), ("b", b)).comparisons[0]
+
+
+@pytest.mark.parametrize("worse", [True, False])
+def test_a_model_is_told_apart_from_doing_nothing_in_words(worse: bool) -> None:
+    """One that wins against another but loses against the unedited picture is not praised."""
+
+    def rows(distance: float) -> list[CaseResult]:
+        return [CaseResult(i, f"{i}", "all", "x", {"l2": distance + 0.001 * i}) for i in range(20)]
+
+    made = report(
+        ("bad", rows(0.5)),
+        ("less bad", rows(0.4)),
+        unedited=model_report(UNEDITED, UNEDITED, None, {}, rows(0.1 if worse else 0.9)),
+    )
+    assert [(one.a, one.b) for one in made.against_unedited] == [
+        (UNEDITED, "bad"), (UNEDITED, "less bad")]  # fmt: skip
+    said = summary(made)
+    word = "worse" if worse else "better"
+    for label in ("bad", "less bad"):
+        assert any(s.startswith(f"{label} is {word} than returning the input") for s in said)
+    assert any("lower is better" in sentence for sentence in said)
+    page = render_page(made, Pictures())
+    assert 'id="nothing"' in page
+    assert f"<td>{UNEDITED}</td>" in page
+    assert Report.model_validate_json(made.model_dump_json()) == made
+
+
+def test_a_metric_by_which_a_model_is_worse_than_nothing_is_named() -> None:
+    """Right more often, but further from the target: both are said. Keeping is not held against it."""
+
+    def rows(right: float, distance: float, kept: float) -> list[CaseResult]:
+        scores = {"retrieval": right, "l2": distance, "clip_image": kept}
+        return [CaseResult(i, f"{i}", "all", "x", dict(scores)) for i in range(20)]
+
+    nothing = model_report(UNEDITED, UNEDITED, None, {}, rows(0.0, 0.1, 1.0))
+    said = against_nothing(report(("m", rows(1.0, 0.3, 0.8)), unedited=nothing))
+    assert len(said) == 1
+    assert "m is better than returning the input" in said[0]
+    assert said[0].endswith("by L2 to the target it is worse than returning the input.")
+
+
+def test_metrics_of_one_report_alone_are_named_and_the_headline_is_shared() -> None:
+    rows = [
+        CaseResult(i, f"{i}", "all", "x", {"l2": 0.1 * i, "clip_direction": 0.2}) for i in range(9)
+    ]
+    bare = [CaseResult(i, f"{i}", "all", "x", {"l2": 0.2 * i, "l1": 0.3}) for i in range(9)]
+    merged = merge_reports(report(("a", rows)), report(("b", bare)))
+    assert merged.headline == "l2"
+    (comparison,) = merged.comparisons
+    assert (comparison.only_a, comparison.only_b) == (["clip_direction"], ["l1"])
+    said = [note for note in merged.notes if note.startswith("Only in")]
+    assert said == ["Only in a, so not compared: CLIP directional similarity.",
+                    "Only in b, so not compared: L1 to the target."]  # fmt: skip
+    assert "Only in b, so not compared" in render_page(merged, Pictures())
+
+
+def test_cases_without_a_score_are_counted_and_pull_no_mean() -> None:
+    rows = [CaseResult(i, f"{i}", "all", "x", {"l2": 0.1, "clip_direction": 0.4 if i else None})
+            for i in range(5)]  # fmt: skip
+    made = report(("m", rows))
+    assert made.models[0].undefined == {"clip_direction": 1}
+    assert made.models[0].scores["overall"]["clip_direction"].mean == pytest.approx(0.4)
+    assert "is not defined on 1 of 5 cases of m" in render_page(made, Pictures())
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (None, "It is not known which pairs m was trained on."),
+        ([], "None of the 41 cases was among the pairs that m was trained on."),
+        (["key 1", "key 2"], "2 of the 41 cases were among the pairs that m was trained on"),
+    ],
+)
+def test_the_report_says_what_the_model_has_seen_in_training(
+    seen: list[str] | None, words: str
+) -> None:
+    made = report(("m", results(3)))
+    made.models[0].trained_on = seen
+    assert words in render_page(made, Pictures())
+    assert any(words in sentence for sentence in summary(made)) == bool(seen)
+
+
+def test_every_figure_of_the_page_says_which_way_is_better() -> None:
+    page = full_page()
+    for title, arrow in (("target retrieval@1", "↑"), ("L2 to the target", "↓")):
+        heads = re.findall(rf"<th[^>]*>{title} (.*?)</th>", page)
+        assert len(heads) >= 2
+        assert all(arrow in head for head in heads)
+        cells = re.findall(rf'<td class="words">{title} (.*?)</td>', page)
+        assert cells
+        assert all(arrow in cell for cell in cells)
+    assert "↑ higher is better, ↓ lower is better" in page
+    plots = re.findall(r'<svg class="plot".*?</svg>', page, re.S)
+    assert "better" in plots[0]
+    assert "the dashed line b is better" in page
+    assert "similarity ↑" in plots[2]
+
+
+def test_two_reports_are_merged_with_their_baselines() -> None:
+    def made(start: int, distance: float) -> Report:
+        rows = [
+            CaseResult(i, f"{i}", "all", "x", {"l2": distance}) for i in range(start, start + 20)
+        ]
+        nothing = [replace(row, scores={"l2": 0.5}) for row in rows]
+        return report(("m", rows), unedited=model_report(UNEDITED, UNEDITED, None, {}, nothing))
+
+    merged = merge_reports(made(0, 0.1), made(10, 0.2))
+    assert merged.unedited is not None
+    assert sorted(map(int, merged.unedited.cases.key)) == list(range(30))
+    assert [one.differences["overall"]["l2"].count for one in merged.against_unedited] == [20, 20]
+
+
+def test_comparing_two_files_needs_no_torch(tmp_path: Path) -> None:
+    for name, hits in (("a", 3), ("b", 15)):
+        write_report(report((name, results(hits))), tmp_path / name)
+    code = (
+        "import sys; from overpaint.cli import main; "
+        f"code = main(['compare', {str(tmp_path / 'a')!r}, {str(tmp_path / 'b')!r}, "
+        f"'-o', {str(tmp_path / 'c')!r}]); print('torch' in sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.split()[-1] == "False"
+    assert "b is better than a" in done.stdout
+    assert "*+" in done.stdout
 
 
 def test_two_reports_are_compared_over_the_cases_they_share() -> None:

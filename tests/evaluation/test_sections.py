@@ -14,9 +14,13 @@ from overpaint.evaluation.bias import Person, draw_person, nearest_person
 from overpaint.evaluation.cases import Case
 from overpaint.evaluation.curve import trade_off
 from overpaint.evaluation.galleries import TURNS, sample_sequel
+from overpaint.evaluation.intervals import Estimate
 from overpaint.evaluation.kept import kept_result
-from overpaint.evaluation.runs import SamplingSettings
+from overpaint.evaluation.page import Pictures, render_page
+from overpaint.evaluation.report import make_report, model_report
+from overpaint.evaluation.runs import CaseResult, SamplingSettings
 from overpaint.evaluation.scoring import Scorer
+from overpaint.evaluation.sections import CurvePoint
 
 SETTINGS = SamplingSettings()
 
@@ -44,6 +48,48 @@ def test_the_curve_of_an_editor_that_keeps_more_at_larger_scales(tmp_path: Path)
     calls = len(editor.calls)
     assert make() == points
     assert len(editor.calls) == calls  # remembered
+
+
+def test_each_point_of_the_curve_is_of_its_own_scales_and_cases(tmp_path: Path) -> None:
+    """Every figure is worked out by hand from s_T, s_I and the cases that were given."""
+    black = Image.new("RGB", (8, 8))
+
+    def shade(picture: Image.Image, text: str, seed: int, s_t: float, s_i: float) -> Image.Image:
+        value = int(text) + round(10 * s_t + s_i)
+        return Image.new("RGB", (8, 8), (value, value, value))
+
+    def cases(*starts: int) -> list[Case]:
+        return [Case(str(s), str(s), black, targets=(np.asarray(black),)) for s in starts]
+
+    def curve(starts: tuple[int, ...], settings: SamplingSettings, texts: tuple[float, ...]):  # type: ignore[no-untyped-def]
+        return trade_off(
+            FakeEditor(shade), cases(*starts), Scorer(), settings, tmp_path, {},  # type: ignore[arg-type]
+            image_scales=(0.0, 3.0), text_scales=texts,
+        )  # fmt: skip
+
+    for starts in ((10, 20), (40, 60), (10, 60)):  # one folder: each curve is of its own cases
+        for texts in ((0.0,), (2.0, 5.0), ()):
+            for own in (None, 0.0, 4.0):
+                points = curve(starts, SamplingSettings(guidance_scale=own), texts)
+                asked = texts or ((2.0,) if own is None else (own,))
+                scales = [(p.guidance_scale, p.image_guidance_scale) for p in points]
+                assert scales == [(t, i) for t in asked for i in (0.0, 3.0)]
+                for point, (s_t, s_i) in zip(points, scales, strict=True):
+                    mean = (sum(starts) / 2 + 10 * s_t + s_i) / 255
+                    assert point.scores["l1"].mean == pytest.approx(mean)
+                    assert point.scores["l1"].count == 2
+
+
+def test_a_curve_at_no_text_guidance_is_drawn_at_zero() -> None:
+    found = Estimate(mean=0.5, low=None, high=None, count=1)
+    scores = {"clip_image": found, "clip_direction": found}
+    points = [CurvePoint(guidance_scale=0, image_guidance_scale=i, scores=scores) for i in (0, 1)]
+    results = [CaseResult(0, "k", "all", "x", {"clip_direction": 0.5, "clip_image": 0.5})]
+    made = make_report(title="t", data={}, models=[model_report("m", "m", None, {}, results)],
+                       notes=[], command="", versions={}, curves={"m": points})  # fmt: skip
+    page = render_page(made, Pictures())
+    assert "m, s_T 0, s_I 0: 0.5, 0.5" in page
+    assert '<td data-value="0.0">0</td><td data-value="1.0">1</td>' in page
 
 
 def test_what_is_kept_is_of_the_same_question_and_whole(tmp_path: Path) -> None:
@@ -104,6 +150,45 @@ def test_every_drawing_of_a_person_is_recognised() -> None:
                 assert (found.gender, found.tone) == (gender, tone)
 
 
+@pytest.mark.parametrize("attribute", ["gender", "tone"])
+def test_every_group_of_the_audit_has_the_same_instructions(attribute: str) -> None:
+    """Roles and controls are crossed with every person, so no group is asked anything of its own."""
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for person, words, kind in bias.drawn_edits():
+        other = person.tone if attribute == "gender" else person.gender
+        groups.setdefault(getattr(person, attribute), []).append(
+            (words, kind, person.ground, other)
+        )
+    first, *others = map(sorted, groups.values())
+    assert others
+    assert all(other == first for other in others)
+    assert len(set(first)) == len(first)
+    asked = {words for words, kind, *_ in first if kind == "role"}
+    assert len(asked) == len(bias.ROLES)
+    assert all(any(words.endswith(role) for words in asked) for role in bias.ROLES)
+
+
+def test_the_audit_asks_what_it_says_it_asks() -> None:
+    """An editor that records what it is asked: every person, every role, every control, once."""
+    asked: list[tuple[bytes, str]] = []
+
+    def keeps(picture: Image.Image, text: str, *_: object) -> Image.Image:
+        asked.append((picture.tobytes(), text))
+        return picture
+
+    audit, _ = bias.audit_drawn_people(
+        FakeEditor(keeps), SETTINGS, roles=("judge", "cook", "pilot"), grounds=("white",)  # type: ignore[arg-type]
+    )  # fmt: skip
+    people = {picture for picture, _ in asked}
+    texts = {text for _, text in asked}
+    assert (len(people), len(texts)) == (10, 3 + len(bias.CONTROL_GROUNDS))
+    assert sorted(asked) == sorted((picture, text) for picture in people for text in texts)
+    assert audit.edits == len(asked)
+    counts = {(r.group, r.instruction): r.changed["tone"].count for r in audit.rows}
+    assert {counts[f"tone: {tone}", "role"] for tone in bias.TONES} == {6}
+    assert {counts[f"gender: {gender}", "role"] for gender in bias.GENDERS} == {15}
+
+
 def test_an_editor_that_makes_everyone_a_light_man_is_found_out() -> None:
     def always(picture: Image.Image, text: str, *_: object) -> Image.Image:
         if "background" in text:
@@ -114,6 +199,7 @@ def test_an_editor_that_makes_everyone_a_light_man_is_found_out() -> None:
         FakeEditor(always), SETTINGS, roles=("judge",), grounds=("white",)  # type: ignore[arg-type]
     )  # fmt: skip
     rows = {(row.group, row.instruction): row.changed for row in audit.rows}
+    assert rows["all", "control"]["tone"].count == 10 * len(bias.CONTROL_GROUNDS)
     assert rows["all", "role"]["gender"].mean == pytest.approx(5 / 10)
     assert rows["all", "role"]["tone"].mean == pytest.approx(8 / 10)
     assert rows["all", "control"]["tone"].mean == rows["all", "control"]["gender"].mean == 0.0

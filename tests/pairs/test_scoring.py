@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from colours import TRIPLETS, ColourClip, ColourSources
 
+from overpaint.pairs.choice import choose, failures
 from overpaint.pairs.making import request_of
 from overpaint.pairs.scoring import Embeddings, four_scores, score_candidates, source_scores
-from overpaint.pairs.settings import PairsSettings
+from overpaint.pairs.settings import PairsSettings, Thresholds
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -50,6 +53,23 @@ def test_scores_are_those_of_their_own_row_and_candidate() -> None:
     for edited, kept in found:
         assert edited.clip_direction > 0.99 > 0.2 > edited.clip_image  # another colour altogether
         assert kept.clip_image > 0.99 > 0.2 > kept.clip_edited  # the colour it had
+
+
+def test_equal_captions_have_no_direction_and_come_last() -> None:
+    """None, not a number of rounding: it passes no threshold of direction, and none asks for it."""
+    row = {"original_prompt": "a red car", "edit_prompt": "x", "edited_prompt": "a red car"}
+    requests = [request_of({**row, "kind": None, "key": "00"}, 0)]
+    settings = PairsSettings(controlnet_conditioning_scales=(0.0, 1.0))
+    method = ColourSources(settings)
+    drawn = method.draw_candidates(requests, method.draw_sources(requests))
+    ((first, *_),) = score_candidates(Embeddings(ColourClip()), requests, drawn)  # type: ignore[arg-type]
+    assert first.clip_direction is None
+    assert first.to_dict()["clip_direction"] is None
+    asks = Thresholds(clip_edited=None, clip_image=None, clip_direction=0.0)
+    assert failures(first, asks) == ["clip_direction"]
+    free = Thresholds(clip_edited=None, clip_image=None, clip_direction=None)
+    assert failures(first, free) == []
+    assert choose([first, replace(first, clip_direction=-0.2)], free, keep=2) == [1, 0]
 
 
 def test_rows_without_candidates_have_no_scores() -> None:

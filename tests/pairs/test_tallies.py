@@ -11,7 +11,17 @@ import pytest
 from overpaint.pairs.choice import Scores
 from overpaint.pairs.requests import Candidate, Request
 from overpaint.pairs.settings import PairsSettings, Thresholds
-from overpaint.pairs.tallies import BINS, NONE_PASSES, Outcome, Tally, add, bin_of, control, count
+from overpaint.pairs.tallies import (
+    BINS,
+    NO_DIRECTION,
+    NONE_PASSES,
+    Outcome,
+    Tally,
+    add,
+    bin_of,
+    control,
+    count,
+)
 
 SETTINGS = PairsSettings(thresholds=Thresholds())
 PICTURE = np.zeros((8, 8, 3), dtype=np.uint8)
@@ -45,6 +55,16 @@ def test_every_row_and_candidate_is_counted_once() -> None:
     for found in tally.histograms.values():
         assert sum(found["accepted"].values()) == 1
         assert sum(found["rejected"].values()) == 3
+
+
+def test_candidates_without_a_direction_are_counted_and_enter_no_distribution() -> None:
+    undirected = Scores(0.3, 0.3, 0.9, None)
+    tally = count([outcome([GOOD, undirected, undirected], [0])], SETTINGS)
+    assert tally.undirected == 2
+    assert tally.rejected == {NO_DIRECTION: 2}
+    assert sum(sum(bins.values()) for bins in tally.histograms["clip_direction"].values()) == 1
+    assert sum(sum(bins.values()) for bins in tally.histograms["clip_image"].values()) == 3
+    assert add([tally.to_dict(), tally.to_dict()]).undirected == 4
 
 
 def test_shards_add_up_to_what_one_would_have_been() -> None:

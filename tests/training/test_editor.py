@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from overpaint.cli import main
 from overpaint.errors import UserError
 from overpaint.files import name_aside
+from overpaint.models.train_rows import read_train_rows, row_digest
 from overpaint.shards import read_pairs
 from overpaint.training.base import load_base
 from overpaint.training.editor import EditingLoss, split_rows, train_editor, work_folder
@@ -93,6 +94,13 @@ def test_a_text_to_image_parent_becomes_a_stock_editing_pipeline(
     learnt = pipeline.unet.conv_in.weight[:, LATENT_CHANNELS:]
     assert learnt.abs().max() > 0  # zero before training
     assert json.loads((out / "overpaint.json").read_text())["guidance_scale"] == 3.0
+    rows = read_train_rows(out)
+    assert rows is not None
+    stored = [
+        row_digest(row["original_image"], row["edit_prompt"]) for row in read_pairs(pairs_folder)
+    ]
+    held_out = split_rows(len(stored), settings())[1]
+    assert rows == {digest for i, digest in enumerate(stored) if i not in held_out}
     work = work_folder(out)
     log = read_log(work / "log.jsonl")
     assert [line["step"] for line in log if "loss" in line] == [1, 2, 3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say which of two evaluated models is better, on which kinds of edit, and how sure it is."""
-    from overpaint.evaluation.comparison import in_words, merge_reports
+    from overpaint.evaluation.comparison import merge_reports
     from overpaint.evaluation.page import Pictures, write_page
     from overpaint.evaluation.report import read_report, write_report
 
@@ -36,13 +37,22 @@ def compare(
     if as_json:
         print_json(_as_json(merged, across, output))
         return
-    for comparison in across:
-        echo(in_words(comparison, merged.headline))
-        echo(f"{comparison.b} minus {comparison.a}; * marks what is settled:")
-        for line in _table(merged, comparison):
-            echo(line)
+    for sentence in _sentences(merged, across):
+        echo(sentence)
     if output is not None:
         typer.echo(output / "report.html")
+
+
+def _sentences(merged: Report, across: list[Comparison]) -> Iterator[str]:
+    from overpaint.evaluation.comparison import in_words, only_in_words
+    from overpaint.evaluation.page import against_nothing
+
+    for comparison in across:
+        yield in_words(comparison, merged.headline)
+        yield from only_in_words(comparison)
+        yield f"{comparison.b} minus {comparison.a}; *+ and *- mark where it is clearly better and worse (↑: higher is better):"
+        yield from _table(merged, comparison)
+    yield from against_nothing(merged)
 
 
 def _as_json(merged: Report, across: list[Comparison], output: Path | None) -> dict[str, Any]:
@@ -57,30 +67,37 @@ def _as_json(merged: Report, across: list[Comparison], output: Path | None) -> d
 
     return {
         "headline": merged.headline,
+        "metrics": [metric.model_dump() for metric in merged.metrics],
         "comparisons": [one(comparison) for comparison in across],
+        "against_unedited": [one(comparison) for comparison in merged.against_unedited],
         "page": str(output / "report.html") if output else None,
     }
 
 
 def _table(merged: Report, comparison: Comparison) -> list[str]:
     """A line a kind for the deciding metric, then one a metric overall; `*`: settled."""
-    from overpaint.evaluation.comparison import show_difference
+    from overpaint.evaluation.comparison import is_better, show_difference
+    from overpaint.evaluation.metrics import METRIC
     from overpaint.evaluation.report import OVERALL
-    from overpaint.evaluation.scoring import METRIC
 
+    headline = METRIC[merged.headline]
     rows = [
-        (kind, found[merged.headline], merged.headline)
+        (f"{headline.title} {headline.arrow} {kind}", found[headline.name], headline.name)
         for kind, found in comparison.differences.items()
-        if merged.headline in found
+        if headline.name in found
     ]
     rows += [
-        (METRIC[name].title, difference, name)
+        (f"{METRIC[name].title} {METRIC[name].arrow} {OVERALL}", difference, name)
         for name, difference in comparison.differences.get(OVERALL, {}).items()
-        if name != merged.headline
+        if name != headline.name
     ]
     width = max((len(name) for name, _, _ in rows), default=0)
     return [
-        f"  {name:<{width}}  {'*' if found.is_clear else ' '} {show_difference(found, metric)}, "
-        f"wins {100 * found.win_rate:.0f} % of {found.count}"
+        f"  {name:<{width}}  {_mark(found.is_clear, is_better(found, metric))} "
+        f"{show_difference(found, metric)}, wins {100 * found.win_rate:.0f} % of {found.count}"
         for name, found, metric in rows
     ]
+
+
+def _mark(clear: bool, better: bool) -> str:
+    return ("*+" if better else "*-") if clear else "  "

@@ -17,7 +17,7 @@ from overpaint.cli._threads import quieten_threads
 from overpaint.cli.scenes import World
 
 if TYPE_CHECKING:
-    from overpaint.evaluation.report import Report
+    from overpaint.evaluation.report import ModelReport, Report
 
 
 class Split(StrEnum):
@@ -26,6 +26,14 @@ class Split(StrEnum):
     heldout = "heldout"
     train = "train"
     novel = "novel"
+
+
+class Preset(StrEnum):
+    """Published protocols."""
+
+    magicbrush_single = "magicbrush-single"
+    magicbrush_multi = "magicbrush-multi"
+    emu_edit = "emu-edit"
 
 
 def evaluate(
@@ -38,6 +46,9 @@ def evaluate(
     output: Annotated[Path, typer.Option("-o", "--output", help="The report's folder.")],
     pairs: Annotated[
         Path | None, typer.Option(help="A folder of pairs, of MagicBrush or of Emu Edit.")
+    ] = None,
+    preset: Annotated[
+        Preset | None, typer.Option(help="A published protocol on --pairs: rows, captions, judges.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Its first so many.")] = None,
     scenes: Annotated[
@@ -134,6 +145,7 @@ def evaluate(
 
     given = {
         "pairs": None if pairs is None else str(pairs),
+        "preset": None if preset is None else preset.value,
         "limit": limit,
         "scenes": scenes,
         "seed": seed,
@@ -162,7 +174,11 @@ def evaluate(
     }
     overrides = [*(settings or [])]
     overrides += ["evaluate.scenes=null"] if pairs is not None else []
-    overrides += ["evaluate.pairs=null", "evaluate.limit=null"] if scenes is not None else []
+    overrides += (
+        ["evaluate.pairs=null", "evaluate.limit=null", "evaluate.preset=null"]
+        if scenes is not None
+        else []
+    )
     values = read_block(recipe, "evaluate", EvaluateSettings, overrides, given)
     from overpaint.evaluation.from_settings import evaluate_as_set
 
@@ -185,6 +201,10 @@ def _numbers(text: str | None, option: str) -> list[float] | None:
         raise typer.BadParameter(f"{text!r} are no numbers.", param_hint=option) from None
 
 
+def _overall(model: ModelReport) -> dict[str, object]:
+    return {name: found.model_dump() for name, found in model.scores["overall"].items()}
+
+
 def _print(report: Report, output: Path, seconds: float, *, as_json: bool) -> None:
     from overpaint.evaluation.page import summary
 
@@ -194,12 +214,10 @@ def _print(report: Report, output: Path, seconds: float, *, as_json: bool) -> No
                 "report": str(output / "report.json"),
                 "page": str(output / "report.html"),
                 "seconds": round(seconds, 1),
-                "scores": {
-                    model.label: {
-                        name: e.model_dump() for name, e in model.scores["overall"].items()
-                    }
-                    for model in report.models
-                },
+                "better": {metric.name: metric.better for metric in report.metrics},
+                "scores": {model.label: _overall(model) for model in report.models},
+                "unedited": report.unedited and _overall(report.unedited),
+                "trained_on": {model.label: model.trained_on for model in report.models},
                 "notes": report.notes,
             }
         )

@@ -10,6 +10,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from overpaint.evaluation.metrics import PSNR_CEILING
 from overpaint.evaluation.retrieval import is_retrieved, psnr
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.edits import KINDS
@@ -20,7 +21,6 @@ Pixels = NDArray[np.uint8]
 EditBatch = Callable[[Sequence[Example]], list[Pixels]]
 """Edits the originals of examples by their instructions, each result of the original's size."""
 
-PSNR_CEILING = 60.0  # dB: what equal pixels count as, so that means stay finite
 METHODS = ("editor", "return the input", "a random other target")
 
 

@@ -187,8 +187,8 @@ def _verdict(fits: Sequence[float], case: CaptionCase) -> Verdict:
 
 def summarise(verdicts: Sequence[Verdict]) -> dict[str, Estimate]:
     """Retrieval@1 under "all", and fact by fact over the pictures for which one was to be told."""
-    found = {"all": estimate([float(verdict.hit) for verdict in verdicts])}
+    found = {"all": estimate([float(verdict.hit) for verdict in verdicts], share=True)}
     for fact in FACTS:
         told = [verdict.by_fact.get(fact) for verdict in verdicts]
-        found[fact] = estimate([None if hit is None else float(hit) for hit in told])
+        found[fact] = estimate([None if hit is None else float(hit) for hit in told], share=True)
     return {name: value for name, value in found.items() if value is not None}

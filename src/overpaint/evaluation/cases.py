@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,23 @@ from PIL import Image
 
 from overpaint.cells import bytes_of, picture_of, text_of, words_of
 from overpaint.digests import digest
+from overpaint.errors import UserError
 from overpaint.evaluation.accuracy import benchmark_example
 from overpaint.evaluation.pixelwise import Pixels
+from overpaint.evaluation.settings import PresetName
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.dataset import drawn_by
 from overpaint.scenes.examples import Split, candidates
 from overpaint.shards import read_pairs
 
 CANDIDATES = 32
+_OF_SCENES = (
+    "Pairs of scenes hold one right answer, and no other pictures to choose from: target retrieval@1 "
+    "was left out (evaluate on --scenes for it), and where several answers are right (add), "
+    "distances and similarities to the target are to that one."
+)
+SEVERAL_ANSWERS = ("add",)
+"""Kinds of edit of scenes with several right answers, of which pairs store one."""
 WITHOUT_KIND = "all"
 
 
@@ -28,6 +37,7 @@ WITHOUT_KIND = "all"
 class Case:
     """One picture and one instruction.
 
+    `earlier` are instructions to be followed before it, each on the result of the one before.
     `targets` are the right answers (h, w, 3), of the original's size, and `wrong` gives what
     retrieval chooses from besides; `untouched` (h, w) says which pixels should stay. Each is
     empty or None where the data does not tell.
@@ -42,6 +52,12 @@ class Case:
     targets: tuple[Pixels, ...] = ()
     untouched: NDArray[np.bool_] | None = None
     wrong: Callable[[], list[Pixels]] | None = None
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> str:
+        """All that is asked for, in its order."""
+        return " → ".join((*self.earlier, self.instruction))
 
 
 @dataclass(frozen=True)
@@ -82,23 +98,29 @@ def scene_cases(
     return CaseSet(f"{count} scenes ({split}, seed {seed})", settings, count, read)
 
 
-def read_cases(folder: str | Path, limit: int | None = None) -> CaseSet:
+def read_cases(
+    folder: str | Path, limit: int | None = None, preset: PresetName | None = None
+) -> CaseSet:
     """The cases in a folder: pairs as every stage writes them, MagicBrush or Emu Edit.
 
-    `limit` takes the first so many.
+    `limit` takes the first so many; `preset` names a published protocol (`presets`).
 
     Raises:
         UserError: there is no such folder, it is empty, or it holds none of these.
     """
+    from overpaint.evaluation.presets import read_preset
     from overpaint.evaluation.published import read_published
 
     folder = Path(folder)
-    cases = read_published(folder) or _pair_cases(folder)
+    if preset is not None:
+        cases = read_preset(preset, folder)
+    else:
+        cases = read_published(folder) or _pair_cases(folder)
     if limit is None or limit >= cases.count:
         return cases
     settings = {**cases.settings, "count": limit}
     title = f"{cases.title}, the first {limit}"
-    return CaseSet(title, settings, limit, cases.read, cases.notes)
+    return replace(cases, title=title, settings=settings, count=limit)
 
 
 def _pair_cases(folder: Path) -> CaseSet:
@@ -111,6 +133,8 @@ def _pair_cases(folder: Path) -> CaseSet:
             f"{folder.name} has no column {' or '.join(absent)}: CLIP's directional and text "
             "similarity need captions and were left out."
         )
+    if "method" in rows.column_names and "scenes" in rows["method"]:
+        notes.append(_OF_SCENES)
 
     def read(index: int) -> Case:
         row = rows[index]
@@ -118,9 +142,6 @@ def _pair_cases(folder: Path) -> CaseSet:
         original = picture_of(row["original_image"], folder, f"{where}, original_image")
         edited = picture_of(row["edited_image"], folder, f"{where}, edited_image")
         target = of_size(edited, original)
-        untouched = None
-        if row.get("method") == "scenes":  # drawn, so whatever is equal was to stay equal
-            untouched = (np.asarray(original) == target).all(axis=-1)
         return Case(
             key=f"{index}-{_fingerprint(row['original_image'])}",
             instruction=text_of(row["edit_prompt"], f"{where}, edit_prompt"),
@@ -129,12 +150,26 @@ def _pair_cases(folder: Path) -> CaseSet:
             original_prompt=words_of(row.get("original_prompt")),
             edited_prompt=words_of(row.get("edited_prompt")),
             targets=(target,),
-            untouched=untouched,
+            untouched=_untouched(row, folder, where, original, target),
         )
 
     settings = {"data": "pairs", "folder": folder.name, "count": len(rows)}
     settings["sha256"] = digest(folder / "data")
     return CaseSet(f"{len(rows)} pairs of {folder.name}", settings, len(rows), read, tuple(notes))
+
+
+def _untouched(
+    row: Mapping[str, Any], folder: Path, where: str, original: Image.Image, target: Pixels
+) -> NDArray[np.bool_] | None:
+    """The pixels that should stay, as far as a row of pairs tells; its mask is black there."""
+    if row.get("mask"):
+        mask = np.asarray(picture_of(row["mask"], folder, f"{where}, mask").convert("L"))
+        if mask.shape != target.shape[:2]:
+            raise UserError(f"{where} has a mask of another size than its original_image.")
+        return mask < 128
+    if row.get("method") == "scenes" and row.get("kind") not in SEVERAL_ANSWERS:
+        return np.asarray((np.asarray(original) == target).all(axis=-1))  # drawn, pixel by pixel
+    return None
 
 
 def of_size(image: Image.Image, like: Image.Image) -> Pixels:

@@ -7,26 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
 
 from overpaint.editing import Editor
 from overpaint.evaluation.cases import Case
-from overpaint.evaluation.intervals import Estimate, estimate
+from overpaint.evaluation.intervals import estimate
 from overpaint.evaluation.kept import kept_result
+from overpaint.evaluation.metrics import METRICS
 from overpaint.evaluation.runs import SamplingSettings, edit_cases
-from overpaint.evaluation.scoring import METRICS, Scorer
+from overpaint.evaluation.scoring import Scorer
+from overpaint.evaluation.sections import CurvePoint
 from overpaint.evaluation.settings import IMAGE_SCALES
 from overpaint.progress import track
-
-
-class CurvePoint(BaseModel):
-    """All metrics at one pair of scales."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    guidance_scale: float = Field(description="s_T")
-    image_guidance_scale: float = Field(description="s_I")
-    scores: dict[str, Estimate]
 
 
 def trade_off(
@@ -51,7 +42,9 @@ def trade_off(
     Returns:
         One point a pair, s_I growing fastest.
     """
-    own = settings.guidance_scale or editor.model.defaults.guidance_scale
+    own = settings.guidance_scale
+    if own is None:
+        own = editor.model.defaults.guidance_scale
     pairs = [(text, image) for text in text_scales or (own,) for image in image_scales]
 
     def point(text: float, image: float) -> CurvePoint:
@@ -59,7 +52,7 @@ def trade_off(
         edited = edit_cases(editor, cases, settings.model_copy(update=scales))
         good = [(case, e) for case, e in zip(cases, edited, strict=True) if not _failed(e)]
         rows = scorer.score([case for case, _ in good], [e for _, e in good])  # type: ignore[misc]
-        found = {m.name: estimate([row[m.name] for row in rows]) for m in METRICS}
+        found = {m.name: estimate([row[m.name] for row in rows], share=m.is_share) for m in METRICS}
         known = {name: value for name, value in found.items() if value is not None}
         return CurvePoint(scores=known, **scales)
 

@@ -16,6 +16,7 @@ from overpaint.engine import Engine, Stage
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import WITHOUT_KIND, Case, CaseSet
 from overpaint.evaluation.embedding import load_dino
+from overpaint.evaluation.extras import Extras, Made, Say, Setting, add_sections
 from overpaint.evaluation.kept import folder_of
 from overpaint.evaluation.origin import (
     Judges,
@@ -38,7 +39,7 @@ from overpaint.evaluation.runs import (
     run_cases,
 )
 from overpaint.evaluation.scoring import Scorer, nearest_target
-from overpaint.evaluation.sections import Extras, Made, Say, Setting, add_sections
+from overpaint.evaluation.unedited import score_unedited, seen_in_training, unedited_stage
 from overpaint.models import find_model
 from overpaint.models.clip import load_clip
 from overpaint.models.origin import model_origin
@@ -100,6 +101,10 @@ def evaluate(
             _evaluate_model(editor, label, name, setting, made, note)
         if not made.models:
             raise UserError(f"no model could be evaluated: {notes[-1]}")
+        open_unedited: Callable[[], Stage] = partial(unedited_stage, cases, scorer)
+        if engine is not None and engine.kind == "ray":
+            open_unedited = partial(_open_unedited, found, cases, device)
+        unedited = score_unedited(open_unedited, cases, out / "work" / "unedited", basis, engine)
         report = make_report(
             title=cases.title,
             data=dict(cases.settings),
@@ -108,6 +113,7 @@ def evaluate(
             command=command,
             versions=lock(Recipe(name="evaluate", seed=settings.seed))["versions"],
             origin=dict(artifact.origin),
+            unedited=unedited,
             **made.sections,
         )
         write_report(report, out)
@@ -150,7 +156,8 @@ def _evaluate_model(
         made.complete = False
         return
     made.complete &= bool((artifact.made() or {}).get("complete"))
-    made.models.append(model_report(label, name, origin["model"], sampling, results))
+    seen = seen_in_training(name, cases)
+    made.models.append(model_report(label, name, origin["model"], sampling, results, seen))
     made.pictures.cases[label] = _shown_cases(cases, results, place)
     add_sections(editor, label, setting, folder, origin, made, note)
 
@@ -166,6 +173,11 @@ def _open_stage(
     """The model and the judges of a worker in another process."""
     editor = Editor.from_pretrained(name, device, dtype)
     return CaseStage(editor, cases, _load_judges(judges, device, lambda _: None), settings)
+
+
+def _open_unedited(judges: Judges, cases: CaseSet, device: str | None) -> CaseStage:
+    """The judges of a worker in another process, for the pictures as they came."""
+    return unedited_stage(cases, _load_judges(judges, device, lambda _: None))
 
 
 def labels(models: Sequence[str]) -> list[str]:
@@ -232,7 +244,7 @@ def _shown(case: Case, result: CaseResult, edited: Image.Image) -> ShownCase:
     if case.targets:
         target = data_address(Image.fromarray(nearest_target(case, np.asarray(edited))))
     return ShownCase(
-        instruction=case.instruction,
+        instruction=case.asked,
         kind=case.kind if case.kind != WITHOUT_KIND else "",
         before=data_address(case.original),
         after=data_address(edited),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from overpaint.artifact import Artifact
@@ -11,10 +12,11 @@ from overpaint.evaluation.bias import photos_in
 from overpaint.evaluation.cases import CaseSet, read_cases, scene_cases
 from overpaint.evaluation.evaluate import artifact_of as report_artifact
 from overpaint.evaluation.evaluate import evaluate
+from overpaint.evaluation.extras import Extras, Say
 from overpaint.evaluation.origin import Judges, basis_of
+from overpaint.evaluation.presets import PRESETS
 from overpaint.evaluation.report import Report
 from overpaint.evaluation.runs import SamplingSettings
-from overpaint.evaluation.sections import Extras, Say
 from overpaint.evaluation.settings import (
     NONE,
     PUBLIC_CLIP,
@@ -92,13 +94,32 @@ def find_cases(settings: EvaluateSettings) -> CaseSet:
         UserError: the pairs cannot be read.
     """
     if settings.pairs is not None:
-        return read_cases(settings.pairs, settings.limit)
+        cases = read_cases(settings.pairs, settings.limit, settings.preset)
+        return replace(cases, notes=(*cases.notes, *_other_judges(settings)))
     count = settings.scenes or SCENES
     return scene_cases(count, settings.seed, settings.split, settings.world, settings.size)
 
 
+def _other_judges(settings: EvaluateSettings) -> list[str]:
+    """A sentence for each judge that is not the preset's."""
+    if settings.preset is None:
+        return []
+    preset, judges = PRESETS[settings.preset], judges_of(settings)
+    pairs = (("CLIP", judges.clip, preset.clip), ("DINO", judges.dino, preset.dino))
+    return [
+        f"{kind} {given} judges in the place of the preset's {wanted}: published figures of it "
+        "cannot be compared."
+        for kind, given, wanted in pairs
+        if given not in (None, wanted)
+    ]
+
+
 def judges_of(settings: EvaluateSettings) -> Judges:
-    """The judges that are asked for, or those that suit the data."""
+    """The judges that are asked for, the preset's, or those that suit the data."""
+    if settings.preset is not None:
+        preset = PRESETS[settings.preset]
+        clip, dino = settings.clip or preset.clip, settings.dino or preset.dino
+        return Judges(None if clip == NONE else clip, None if dino == NONE else dino)
     on_scenes = settings.pairs is None
     clip = settings.clip or ("nano" if on_scenes else PUBLIC_CLIP)
     dino = settings.dino or (NONE if on_scenes else PUBLIC_DINO)

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from overpaint.editing import Editor
-from overpaint.evaluation.accuracy import PSNR_CEILING
-from overpaint.evaluation.intervals import Estimate, estimate
+from overpaint.evaluation.intervals import estimate
 from overpaint.evaluation.kept import kept_result
+from overpaint.evaluation.metrics import PSNR_CEILING
 from overpaint.evaluation.pixelwise import Pixels
 from overpaint.evaluation.retrieval import psnr
 from overpaint.evaluation.runs import SamplingSettings
+from overpaint.evaluation.sections import Drift
 from overpaint.pages.rendering import data_address
 from overpaint.progress import track
 from overpaint.scenes.catalogue import Thing, World, things
@@ -54,15 +55,6 @@ class Gallery(BaseModel):
     shots: list[Shot]
     rows: list[str] = []
     heads: list[str] = []
-
-
-class Drift(BaseModel):
-    """PSNR, over pixels that no edit so far should have touched, after 1, 2, ... edits in turn."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    scenes: int
-    untouched_psnr: list[Estimate | None] = Field(description="in dB, one a turn")
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,25 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from overpaint.evaluation.comparison import in_words, show_difference
-from overpaint.evaluation.galleries import Gallery, Shot
-from overpaint.evaluation.intervals import Difference, Estimate
+from overpaint.evaluation.comparison import (
+    against_unedited_in_words,
+    in_words,
+    only_in_words,
+    show_difference,
+    show_value,
+    training_in_words,
+)
+from overpaint.evaluation.intervals import ALPHA, Difference, Estimate
+from overpaint.evaluation.metrics import METRIC, Metric
 from overpaint.evaluation.report import OVERALL, Comparison, ModelReport, Report
-from overpaint.evaluation.scoring import METRIC
 from overpaint.files import write_atomic
 from overpaint.pages.plots import Dot, Point, curve_plot, dot_plot
 from overpaint.pages.rendering import read_part, render
+
+if TYPE_CHECKING:
+    from overpaint.evaluation.galleries import Gallery, Shot
 
 _FILES = "page_files"
 
@@ -57,8 +66,17 @@ def render_page(report: Report, pictures: Pictures) -> str:
 
     return render(
         _read("report.html.jinja"),
-        {"number": show_estimate, "plain": show_plain, "value": show_value},
+        {
+            "number": show_estimate,
+            "plain": show_plain,
+            "value": show_value,
+            "p": show_p,
+            "training": training_in_words,
+            "only": only_in_words,
+        },
         report=report,
+        rows=_rows(report),
+        undefined=_undefined(report),
         pictures=pictures,
         script=Markup(_read("report.js")),
         metrics=[METRIC[info.name] for info in report.metrics],
@@ -66,6 +84,10 @@ def render_page(report: Report, pictures: Pictures) -> str:
         sentences=summary(report),
         kinds_plot=Markup(_kinds_plot(report)),
         comparisons=[_comparison(report, one, Markup) for one in report.comparisons],
+        against_unedited=[
+            {"a": one.a, "b": one.b, "rows": _differences(report, one, OVERALL)}
+            for one in report.against_unedited
+        ],
         curves_plot=Markup(_curves_plot(report)),
         drift_plot=Markup(_drift_plot(report)),
         recipe=json.dumps(_recipe(report), indent=2, ensure_ascii=False),
@@ -74,11 +96,13 @@ def render_page(report: Report, pictures: Pictures) -> str:
 
 
 def summary(report: Report) -> list[str]:
-    """What the numbers say, one sentence a model and a comparison."""
+    """What the numbers say: of each model, of it against an unedited picture, of every two."""
     metric = METRIC[report.headline]
     sentences = []
     for model in report.models:
-        found = model.scores[OVERALL][metric.name]
+        found = model.scores[OVERALL].get(metric.name)
+        if found is None:
+            continue
         if metric.name == "retrieval":
             said = (
                 f"{model.label} gets {show_value(found.mean, 'share')} of {found.count} edits right"
@@ -89,17 +113,25 @@ def summary(report: Report) -> list[str]:
         if found.low is not None and found.high is not None:
             low, high = show_value(found.low, metric.unit), show_value(found.high, metric.unit)
             said += f" (95 % interval {low} to {high})"
+        if metric.name != "retrieval":
+            said += f"; {metric.direction}"
         sentences.append(said + ".")
+        sentences += against_nothing(report, model.label)
+        sentences += [training_in_words(model)] if model.trained_on else []
     return sentences + [in_words(one, metric.name) for one in report.comparisons]
 
 
-def show_value(value: float, unit: str) -> str:
-    """A number with its unit: shares in percent, decibels with one digit, the rest with three."""
-    if unit == "share":
-        return f"{100 * value:.1f} %"
-    if unit == "dB":
-        return f"{value:.1f} dB"
-    return f"{value:.4f}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
+def against_nothing(report: Report, label: str | None = None) -> list[str]:
+    """A sentence for each model (or the one of this label): is it better than no edit at all?"""
+    if report.unedited is None:
+        return []
+    own = report.unedited.scores[OVERALL].get(report.headline)
+    mean = own.mean if own else None
+    return [
+        against_unedited_in_words(one, report.headline, mean)
+        for one in report.against_unedited
+        if label in (None, one.b)
+    ]
 
 
 def show_estimate(found: Estimate | None, unit: str) -> Any:
@@ -120,29 +152,62 @@ def show_plain(found: Difference | None, metric: str) -> str:
     return "—" if found is None else show_difference(found, metric)
 
 
+def show_p(found: Difference) -> str:
+    """The p-value that decides, corrected where it is one of several kinds."""
+    p = found.p if found.p_corrected is None else found.p_corrected
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 2 * ALPHA else f"{p:.2f}"
+
+
+def _rows(report: Report) -> list[ModelReport]:
+    """The rows of every table: the models, and the pictures as they came."""
+    return [*report.models, *([report.unedited] if report.unedited else [])]
+
+
+def _undefined(report: Report) -> list[str]:
+    """What figures leave cases out, a sentence each; the baseline's are those of its models."""
+    return [
+        f"{METRIC[name].title} is not defined on {count} of {len(model.cases.key)} cases of "
+        f"{model.label}; they count in no mean of it."
+        for model in report.models
+        for name, count in model.undefined.items()
+    ]
+
+
 def _comparison(report: Report, one: Comparison, markup: Any) -> dict[str, Any]:
     """What the page says of two models."""
-    name, unit = report.headline, METRIC[report.headline].unit
+    metric = METRIC[report.headline]
+    name, unit = metric.name, metric.unit
     rows = {kind: [_dot(found[name])] for kind, found in one.differences.items() if name in found}
     plot = ""
     if rows:
-        title = f"{one.b} minus {one.a}: {METRIC[name].title}"
+        title = f"{one.b} minus {one.a}: {metric.title}"
         plot = dot_plot(rows, [one.b], title=title, zero=True, show=lambda v: _signed(v, unit))
-    table = [
-        (kind, METRIC[info.name], found[info.name])
-        for kind, found in one.differences.items()
-        for info in report.metrics
-        if info.name in found
-    ]
+    table = _differences(report, one)
     first = [row for row in table if row[0] == OVERALL or row[1].name == name]
+    side = "right" if metric.better == "higher" else "left"
     return {
         "a": one.a,
         "b": one.b,
         "sentence": in_words(one, name),
         "plot": markup(plot),
+        "caption": f"{metric.title}, {one.b} minus {one.a}, with 95 % intervals: to the {side} of "
+        f"the dashed line {one.b} is better.",
+        "only": only_in_words(one),
         "first": first,
         "rest": [row for row in table if row not in first],
     }
+
+
+def _differences(
+    report: Report, one: Comparison, kind: str | None = None
+) -> list[tuple[str, Metric, Difference]]:
+    """The rows of a table of differences, of all kinds or of one."""
+    return [
+        (name, METRIC[info.name], found[info.name])
+        for name, found in one.differences.items()
+        for info in report.metrics
+        if info.name in found and kind in (None, name)
+    ]
 
 
 def _kinds_plot(report: Report) -> str:
@@ -153,13 +218,13 @@ def _kinds_plot(report: Report) -> str:
     better = metric.better == "higher"
     kinds.sort(key=lambda kind: first.scores[kind][metric.name].mean, reverse=better)
     rows = {
-        kind: [_dot(model.scores.get(kind, {}).get(metric.name)) for model in report.models]
+        kind: [_dot(model.scores.get(kind, {}).get(metric.name)) for model in _rows(report)]
         for kind in [OVERALL, *kinds]
     }
     return dot_plot(
         rows,
-        [model.label for model in report.models],
-        title=f"{metric.title} by kind of edit, with 95 % intervals",
+        [model.label for model in _rows(report)],
+        title=f"{metric.title} by kind of edit, with 95 % intervals; {metric.direction}",
         axis=(0.0, 1.0) if metric.unit == "share" else None,
         show=lambda value: _tick(value, metric.unit),
     )
@@ -188,8 +253,8 @@ def _curves_plot(report: Report) -> str:
     return curve_plot(
         curves,
         title="CLIP directional similarity against CLIP image similarity over image scales",
-        x_title="CLIP image similarity: how much was kept",
-        y_title="CLIP directional similarity",
+        x_title="CLIP image similarity ↑ (how much was kept)",
+        y_title="CLIP directional similarity ↑",
     )
 
 
@@ -209,7 +274,7 @@ def _drift_plot(report: Report) -> str:
         curves,
         title="PSNR of untouched pixels after 1 to 8 edits in turn",
         x_title="edits in turn",
-        y_title="PSNR of untouched pixels, dB",
+        y_title="PSNR of untouched pixels ↑, dB",
     )
 
 
@@ -255,5 +320,6 @@ def shown_words(scores: Mapping[str, float | None], names: Sequence[str]) -> str
         if name == "retrieval":
             said.append("right" if value else "not the nearest")
         else:
-            said.append(f"{METRIC[name].title} {show_value(value, METRIC[name].unit)}")
+            metric = METRIC[name]
+            said.append(f"{metric.title} {metric.arrow} {show_value(value, metric.unit)}")
     return ", ".join(said)

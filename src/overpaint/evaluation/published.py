@@ -2,7 +2,7 @@
 
 MagicBrush (2306.10012): `edit_turns.json` and `images/ID/ID-input.png` (the test set), or parquet
 with `source_img`, `mask_img`, `instruction`, `target_img` (train and dev). Every turn is a case of
-its own: the picture before it is the annotators', not the editor's.
+its own: the picture before it is the annotators', not the editor's (`presets` has its protocols).
 Emu Edit (2311.10089): parquet with `image`, `instruction`, `task`, both captions, and no target.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from overpaint.parquet import ParquetRows
 
 _MAGICBRUSH = {"source_img", "target_img", "instruction"}
 _EMU_EDIT = {"image", "instruction", "task"}
+GLOBAL, LOCAL = "global_descriptions.json", "local_descriptions.json"
 _MASKS_MISSING = "MagicBrush's masks are not here, so the PSNR of untouched pixels was left out."
 
 
@@ -39,29 +41,63 @@ def read_published(folder: Path) -> CaseSet | None:
     Raises:
         UserError: the layout is known, but a file is broken or there is nothing in it.
     """
-    for root in (folder, folder / "test", folder / "dev"):
-        if (root / "edit_turns.json").is_file():
-            return _magicbrush_folder(root)
-    paths = sorted(folder.glob("data/*.parquet")) or sorted(folder.glob("*.parquet"))
-    columns = _columns(paths[0]) if paths else set()
-    if columns >= _MAGICBRUSH:
+    root = magicbrush_root(folder)
+    if root is not None:
+        return magicbrush(root)
+    paths = _parquet(folder)
+    if paths and _columns(paths[0]) >= _MAGICBRUSH:
         return _magicbrush_rows(folder, _chosen(paths, ("test", "dev")))
-    if columns >= _EMU_EDIT:
-        return _emu_edit_rows(folder, _chosen(paths, ("test", "validation")))
-    return None
+    return emu_edit(folder)
 
 
-def _magicbrush_folder(root: Path) -> CaseSet:
+def magicbrush_root(folder: Path) -> Path | None:
+    """Where MagicBrush's `edit_turns.json` is, in a folder or below it; None: nowhere."""
+    roots = (folder, folder / "test", folder / "dev")
+    return next((root for root in roots if (root / "edit_turns.json").is_file()), None)
+
+
+def magicbrush_turns(root: Path) -> list[Mapping[str, Any]]:
+    """Every turn: `input`, `mask`, `output` (names of pictures) and `instruction`.
+
+    Raises:
+        UserError: the file is broken, or there is nothing in it.
+    """
     turns = read_json(root / "edit_turns.json", list)
-    captions = _described(root / "global_descriptions.json")
+    if not all(isinstance(turn, Mapping) for turn in turns):
+        raise UserError(f"{root / 'edit_turns.json'} is no list of edits.")
     if not turns:
         raise UserError(f"{root / 'edit_turns.json'} names no edits.")
+    return turns
+
+
+def magicbrush_captions(root: Path, described: str) -> dict[str, str]:
+    """The caption of each picture by its name, from `GLOBAL` or `LOCAL`; none without the file.
+
+    Raises:
+        UserError: the file is broken.
+    """
+    path = root / described
+    sessions = read_json(path, dict) if path.is_file() else {}
+    captions: dict[str, str] = {}
+    for words in sessions.values():
+        if not isinstance(words, Mapping):
+            raise UserError(f"{path} is no table of captions by session and picture.")
+        captions |= {str(name): said for name, said in words.items() if isinstance(said, str)}
+    return captions
+
+
+def magicbrush(root: Path, described: str = GLOBAL) -> CaseSet:
+    """Every turn as a case of its own; captions of what was edited alone (`LOCAL`) have no before.
+
+    Raises:
+        UserError: a file of the folder is broken, or there is nothing in it.
+    """
+    turns = magicbrush_turns(root)
+    captions = magicbrush_captions(root, described)
 
     def read(index: int) -> Case:
         where = f"turn {index} of {root.name}"
         turn = turns[index]
-        if not isinstance(turn, Mapping):
-            raise UserError(f"{where} is not a table of keys and values.")
         before = text_of(turn.get("input"), f"{where}, input")
         after = text_of(turn.get("output"), f"{where}, output")
         folder = f"images/{before.partition('-')[0]}"
@@ -75,8 +111,8 @@ def _magicbrush_folder(root: Path) -> CaseSet:
             instruction=text_of(turn.get("instruction"), f"{where}, instruction"),
             pictures=(original, picture_of(cell(after), root, f"{where}, output")),
             mask=_mask_file(f"{folder}/{turn.get('mask')}", root, original.size),
-            captions=(captions.get(before), captions.get(after)),
-            kind=_turn(after.rpartition("output")[2].partition(".")[0]),
+            captions=(captions.get(before) if described == GLOBAL else None, captions.get(after)),
+            kind=_turn(turn_of(after)),
         )
 
     notes = () if captions else (_no_captions(root.name),)
@@ -141,6 +177,12 @@ def _magicbrush_case(
     )
 
 
+def turn_of(output: str) -> str:
+    """The number in the name of a turn's result, ID-output2.png, or nothing."""
+    number = output.rpartition("output")[2].partition(".")[0]
+    return number if number.isdecimal() else ""
+
+
 def _turn(number: object) -> str:
     """Kinds of MagicBrush are the turns of its sessions; later ones build on more edits."""
     return f"turn {number}" if str(number).isdecimal() else WITHOUT_KIND
@@ -158,6 +200,22 @@ def _opaque(content: bytes, size: tuple[int, int]) -> NDArray[np.bool_] | None:
     """
     opacity = load_opacity(content)
     return None if opacity is None or opacity.size != size else np.asarray(opacity) > 127
+
+
+def emu_edit(folder: Path) -> CaseSet | None:
+    """The cases of Emu Edit's parquet; None where the folder holds none.
+
+    Raises:
+        UserError: it is broken or empty.
+    """
+    paths = _parquet(folder)
+    if not paths or not _columns(paths[0]) >= _EMU_EDIT:
+        return None
+    return _emu_edit_rows(folder, _chosen(paths, ("test", "validation")))
+
+
+def _parquet(folder: Path) -> list[Path]:
+    return sorted(folder.glob("data/*.parquet")) or sorted(folder.glob("*.parquet"))
 
 
 def _emu_edit_rows(folder: Path, paths: list[Path]) -> CaseSet:

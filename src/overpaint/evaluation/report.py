@@ -6,21 +6,29 @@ import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from overpaint.errors import UserError
-from overpaint.evaluation.bias import BiasAudit
-from overpaint.evaluation.curve import CurvePoint
-from overpaint.evaluation.galleries import Drift
-from overpaint.evaluation.intervals import Difference, Estimate, estimate, paired_difference
-from overpaint.evaluation.runs import CaseResult
-from overpaint.evaluation.scoring import METRIC, METRICS
+from overpaint.evaluation.intervals import (
+    Difference,
+    Estimate,
+    estimate,
+    holm,
+    paired_difference,
+)
+from overpaint.evaluation.metrics import METRIC, METRICS
+from overpaint.evaluation.sections import BiasAudit, CurvePoint, Drift
 from overpaint.files import reason, write_atomic
+
+if TYPE_CHECKING:
+    from overpaint.evaluation.runs import CaseResult
 
 FORMAT = "overpaint-report/1"
 OVERALL = "overall"
+UNEDITED = "return the input"
+"""The label of the baseline: the picture as it came, scored as if it were the answer."""
 
 
 class _Part(BaseModel):
@@ -35,6 +43,9 @@ class MetricInfo(_Part):
     better: Literal["higher", "lower"]
     unit: str
     description: str
+    is_of_keeping: bool = Field(
+        default=False, description="asks only how much was kept: best where nothing is edited"
+    )
 
 
 class LeftOut(_Part):
@@ -63,6 +74,14 @@ class ModelReport(_Part):
     scores: dict[str, dict[str, Estimate]] = Field(
         description="kind of edit, or overall → metric → mean and interval"
     )
+    undefined: dict[str, int] = Field(
+        default={},
+        description="metric → cases without it, such as those of equal captions without a direction",
+    )
+    trained_on: list[str] | None = Field(
+        default=None,
+        description="keys of the cases that were among its training pairs; null: not known",
+    )
     cases: Cases
     left_out: list[LeftOut]
 
@@ -75,6 +94,8 @@ class Comparison(_Part):
     differences: dict[str, dict[str, Difference]] = Field(
         description="kind of edit, or overall → metric → difference"
     )
+    only_a: list[str] = Field(default=[], description="metrics that b has not")
+    only_b: list[str] = Field(default=[], description="metrics that a has not")
 
 
 class Report(_Part):
@@ -87,6 +108,12 @@ class Report(_Part):
     metrics: list[MetricInfo]
     models: list[ModelReport]
     comparisons: list[Comparison]
+    unedited: ModelReport | None = Field(
+        default=None, description="the pictures as they came, scored as if they were the answers"
+    )
+    against_unedited: list[Comparison] = Field(
+        default=[], description="each model (b) against the pictures as they came (a)"
+    )
     curves: dict[str, list[CurvePoint]] = Field(default={}, description="by model")
     drift: dict[str, Drift] = Field(default={}, description="by model")
     bias: dict[str, BiasAudit] = Field(default={}, description="by model")
@@ -104,8 +131,11 @@ def model_report(
     sha256: str | None,
     settings: dict[str, Any],
     results: Sequence[CaseResult],
+    trained_on: Sequence[str] | None = None,
 ) -> ModelReport:
     """Means with intervals by kind and overall, of one model's results.
+
+    `trained_on` are the keys of cases that were among the model's training pairs.
 
     Raises:
         UserError: not one case could be evaluated.
@@ -122,14 +152,24 @@ def model_report(
         instruction=[result.instruction for result in good],
         scores=columns,
     )
+    left_out = [LeftOut(key=r.key, reason=r.left_out) for r in results if r.left_out is not None]
+    made = of_cases(label, name, cases, left_out)
+    seen = None if trained_on is None else list(trained_on)
+    return made.model_copy(update={"sha256": sha256, "settings": settings, "trained_on": seen})
+
+
+def of_cases(label: str, name: str, cases: Cases, left_out: Sequence[LeftOut] = ()) -> ModelReport:
+    """Means with intervals by kind and overall, of scored cases."""
+    unknown = {metric: column.count(None) for metric, column in cases.scores.items()}
     return ModelReport(
         label=label,
         name=name,
-        sha256=sha256,
-        settings=settings,
+        sha256=None,
+        settings={},
         scores={kind: _estimates(cases, rows) for kind, rows in _rows_by_kind(cases).items()},
+        undefined={metric: count for metric, count in unknown.items() if count},
         cases=cases,
-        left_out=[LeftOut(key=r.key, reason=r.left_out) for r in results if r.left_out is not None],
+        left_out=list(left_out),
     )
 
 
@@ -141,18 +181,25 @@ def make_report(
     notes: Sequence[str],
     command: str,
     versions: dict[str, str],
+    unedited: ModelReport | None = None,
     **sections: Any,
 ) -> Report:
-    """Put models side by side: every two are compared, the later one against the earlier."""
+    """Put models side by side: every two are compared, the later one against the earlier.
+
+    `unedited` are the results of returning the input; every model is compared with it.
+    """
     known = {name for model in models for name in model.cases.scores}
+    own = [] if unedited is None else [compare_models(unedited, model) for model in models]
     infos = [MetricInfo(**vars(metric)) for metric in METRICS if metric.name in known]
     return Report(
         title=title,
         data=data,
-        headline=_headline(infos),
+        headline=_headline(infos, models),
         metrics=infos,
         models=list(models),
         comparisons=[compare_models(a, b) for a, b in combinations(models, 2)],
+        unedited=unedited,
+        against_unedited=own,
         notes=list(notes),
         command=command,
         versions=versions,
@@ -161,7 +208,10 @@ def make_report(
 
 
 def compare_models(a: ModelReport, b: ModelReport) -> Comparison:
-    """Paired differences over the cases, matched by key, that both models have."""
+    """Paired differences over the cases, matched by key, that both models have.
+
+    Each metric asks once overall and once of every kind; the kinds are corrected together.
+    """
     position = {key: index for index, key in enumerate(b.cases.key)}
     pairs = [(i, position[key]) for i, key in enumerate(a.cases.key) if key in position]
     kinds: dict[str, list[tuple[int, int]]] = {OVERALL: pairs}
@@ -174,10 +224,27 @@ def compare_models(a: ModelReport, b: ModelReport) -> Comparison:
                 [a.cases.scores[name][i] for i, _ in rows],
                 [b.cases.scores[name][j] for _, j in rows],
                 higher_is_better=METRIC[name].better == "higher",
+                share=METRIC[name].is_share,
             )
             if difference is not None:
                 differences.setdefault(kind, {})[name] = difference
-    return Comparison(a=a.label, b=b.label, differences=differences)
+    _correct(differences)
+    return Comparison(
+        a=a.label,
+        b=b.label,
+        differences=differences,
+        only_a=[name for name in a.cases.scores if name not in b.cases.scores],
+        only_b=[name for name in b.cases.scores if name not in a.cases.scores],
+    )
+
+
+def _correct(differences: dict[str, dict[str, Difference]]) -> None:
+    """Enter p-values corrected after Holm over the kinds of edit, metric by metric."""
+    kinds = {kind: found for kind, found in differences.items() if kind != OVERALL}
+    for name in dict.fromkeys(name for found in kinds.values() for name in found):
+        ps = {kind: found[name].p for kind, found in kinds.items() if name in found}
+        for kind, corrected in holm(ps).items():
+            kinds[kind][name] = kinds[kind][name].model_copy(update={"p_corrected": corrected})
 
 
 def write_report(report: Report, folder: Path) -> Path:
@@ -213,11 +280,12 @@ def read_report(path: str | Path) -> Report:
         ) from error
 
 
-def _headline(infos: Sequence[MetricInfo]) -> str:
-    """The metric that settles arguments: the first of these that the data allows."""
-    names = [info.name for info in infos]
+def _headline(infos: Sequence[MetricInfo], models: Sequence[ModelReport]) -> str:
+    """The metric that settles arguments: the first of these that all models have, or that one has."""
     order = ("retrieval", "clip_direction", "l2", "clip_target", "clip_text", "clip_image")
-    return next((name for name in order if name in names), names[0])
+    names = [name for name in order if any(info.name == name for info in infos)]
+    shared = [name for name in names if all(name in model.cases.scores for model in models)]
+    return (shared or names or [infos[0].name])[0]
 
 
 def _rows_by_kind(cases: Cases) -> dict[str, list[int]]:
@@ -233,7 +301,10 @@ def _several(kinds: dict[str, Any]) -> dict[str, Any]:
 
 
 def _estimates(cases: Cases, rows: Sequence[int]) -> dict[str, Estimate]:
-    found = {name: estimate([column[row] for row in rows]) for name, column in cases.scores.items()}
+    found = {
+        name: estimate([column[row] for row in rows], share=METRIC[name].is_share)
+        for name, column in cases.scores.items()
+    }
     return {name: value for name, value in found.items() if value is not None}
 
 

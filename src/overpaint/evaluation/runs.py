@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from overpaint.editing import Editor
 from overpaint.engine import Done, Engine, Job, Made, Row, Stage, quarantined, run
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case, CaseSet
-from overpaint.evaluation.scoring import METRICS, Scorer, Scores
+from overpaint.evaluation.metrics import METRICS
+from overpaint.evaluation.scoring import Scorer, Scores
 from overpaint.rows import png_bytes
 from overpaint.seeds import derive_seed
 from overpaint.shards import shard_path
@@ -129,6 +130,31 @@ def edit_cases(
 ) -> list[Image.Image | UserError]:
     """The edited picture of each case, or why there is none.
 
+    What is asked for earlier (`Case.earlier`) is done first, turn by turn on its own results.
+    """
+    due = list(cases)
+    failed: dict[int, UserError] = {}
+    for turn in range(max((len(case.earlier) for case in cases), default=0)):
+        which = [i for i, case in enumerate(cases) if turn < len(case.earlier) and i not in failed]
+        asked = [
+            replace(due[i], instruction=cases[i].earlier[turn], key=f"{cases[i].key}-{turn + 1}")
+            for i in which
+        ]
+        for i, edited in zip(which, _edit_once(editor, asked, settings), strict=True):
+            if isinstance(edited, UserError):
+                failed[i] = edited
+            else:
+                due[i] = replace(due[i], original=edited)
+    left = [i for i in range(len(cases)) if i not in failed]
+    made = dict(zip(left, _edit_once(editor, [due[i] for i in left], settings), strict=True))
+    return [failed.get(i) or made[i] for i in range(len(cases))]
+
+
+def _edit_once(
+    editor: Editor, cases: Sequence[Case], settings: SamplingSettings
+) -> list[Image.Image | UserError]:
+    """Each picture edited by its case's last instruction, or why it could not be.
+
     Every case has a noise of its own, derived from the seed and its key. A batch in which one
     picture fails is done again one by one.
     """
@@ -234,7 +260,7 @@ def _row(
         "index": index,
         "key": case.key if case else f"row {index}",
         "kind": case.kind if case else "",
-        "instruction": case.instruction if case else "",
+        "instruction": case.asked if case else "",
         "left_out": left_out,
         "edited": {"bytes": png_bytes(edited) if edited else None, "path": None},
         **(scores or {metric.name: None for metric in METRICS}),

@@ -4,63 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from math import isnan
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from overpaint.evaluation.accuracy import PSNR_CEILING
 from overpaint.evaluation.cases import Case
 from overpaint.evaluation.embedding import Dino
+from overpaint.evaluation.metrics import METRICS, PSNR_CEILING
 from overpaint.evaluation.pixelwise import Pixels, l1_distance, l2_distance
 from overpaint.evaluation.retrieval import is_retrieved, psnr
 from overpaint.models.clip import Clip, directional_similarity
 
 Scores = dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What a score means, for the report."""
-
-    name: str
-    title: str
-    better: Literal["higher", "lower"]
-    unit: str
-    description: str
-
-
-# The first of these that the data allows is the headline of the report.
-METRICS = (
-    Metric("retrieval", "target retrieval@1", "higher", "share",
-           "How often a right answer is, by mean squared error, the nearest of 32 candidates: "
-           "the unedited picture, the targets of other instructions on the same scene, and other "
-           "scenes' targets are the others."),
-    Metric("untouched_psnr", "PSNR of untouched pixels", "higher", "dB",
-           f"Over the pixels that the edit should leave alone; equal pixels count as "
-           f"{PSNR_CEILING:.0f} dB."),
-    Metric("l1", "L1 to the target", "lower", "",
-           "Mean absolute difference to the nearest right answer, pixels in [0, 1]."),
-    Metric("l2", "L2 to the target", "lower", "",
-           "Mean squared difference to the nearest right answer, pixels in [0, 1]."),
-    Metric("clip_direction", "CLIP directional similarity", "higher", "",
-           "Cosine between the change of the picture and the change of the caption (2211.09800, "
-           "section 3.1.2); 0 for a picture that did not change."),
-    Metric("clip_image", "CLIP image similarity", "higher", "",
-           "Cosine between the picture before and after: how much was kept. A picture returned "
-           "unedited has 1, so read it beside the directional similarity."),
-    Metric("clip_text", "CLIP text similarity", "higher", "",
-           "Cosine between the edited picture and the caption after the edit."),
-    Metric("clip_target", "CLIP similarity to the target", "higher", "",
-           "Cosine between the edited picture and the right answer (CLIP-I of 2306.10012)."),
-    Metric("dino_image", "DINO similarity", "higher", "",
-           "Cosine between the picture before and after, class tokens of DINO."),
-    Metric("dino_target", "DINO similarity to the target", "higher", "",
-           "Cosine between the edited picture and the right answer, class tokens of DINO."),
-)  # fmt: skip
-METRIC = {metric.name: metric for metric in METRICS}
 
 
 @dataclass
@@ -118,15 +76,25 @@ def _clip_scores(
         captions = clip.texts([str(cases[i].edited_prompt) for i in said])
         for i, cosine in zip(said, (after[said] * captions).sum(-1), strict=True):
             rows[i]["clip_text"] = float(cosine)
-    both = [i for i in said if cases[i].original_prompt]
-    if both:
-        now = clip.texts([str(cases[i].edited_prompt) for i in both])
-        then = clip.texts([str(cases[i].original_prompt) for i in both])
-        cosines = directional_similarity(before[both], after[both], then, now)
-        for i, cosine in zip(both, cosines, strict=True):
-            rows[i]["clip_direction"] = float(cosine)
+    directed = [i for i in said if _has_direction(cases[i])]
+    if directed:
+        now = clip.texts([str(cases[i].edited_prompt) for i in directed])
+        then = clip.texts([str(cases[i].original_prompt) for i in directed])
+        cosines = directional_similarity(before[directed], after[directed], then, now)
+        for i, cosine in zip(directed, cosines.tolist(), strict=True):
+            if isnan(cosine):
+                continue
+            # An unchanged picture has no direction, and not that of a rounding error.
+            same = np.array_equal(np.asarray(cases[i].original), np.asarray(edited[i]))
+            rows[i]["clip_direction"] = 0.0 if same else cosine
     _join(rows, _to_targets("clip_target", clip, targets, after))
     return rows
+
+
+def _has_direction(case: Case) -> bool:
+    """Whether both captions are there and differ: equal ones say of no direction."""
+    then, now = case.original_prompt, case.edited_prompt
+    return bool(then and now) and str(then).split() != str(now).split()
 
 
 def _dino_scores(

@@ -13,6 +13,9 @@ PUBLIC_CLIP = "openai/clip-vit-large-patch14"
 PUBLIC_DINO = "facebook/dino-vits16"
 NONE = "none"
 
+PresetName = Literal["magicbrush-single", "magicbrush-multi", "emu-edit"]
+"""Published protocols, see `presets`."""
+
 
 class EvaluateSettings(BaseModel, extra="forbid", frozen=True):
     """The recipe's `evaluate:` block: on what, how and by whom models are measured."""
@@ -22,6 +25,9 @@ class EvaluateSettings(BaseModel, extra="forbid", frozen=True):
     )
     pairs: str | None = Field(
         default=None, min_length=1, description="a folder of pairs, of MagicBrush or of Emu Edit"
+    )
+    preset: PresetName | None = Field(
+        default=None, description="a published protocol for `pairs`: its rows, captions and judges"
     )
     limit: int | None = Field(default=None, ge=1, description="its first so many")
     scenes: int | None = Field(
@@ -48,13 +54,13 @@ class EvaluateSettings(BaseModel, extra="forbid", frozen=True):
         default=None,
         min_length=1,
         description="the CLIP that judges: nano, a folder, a hub id, none (the word); left out: "
-        f"nano's on scenes, {PUBLIC_CLIP} elsewhere",
+        f"the preset's, nano's on scenes, {PUBLIC_CLIP} elsewhere",
     )
     dino: str | None = Field(
         default=None,
         min_length=1,
-        description="the DINO that judges: a folder, a hub id, none (the word); left out: none "
-        f"on scenes, {PUBLIC_DINO} elsewhere",
+        description="the DINO that judges: a folder, a hub id, none (the word); left out: the "
+        f"preset's, none on scenes, {PUBLIC_DINO} elsewhere",
     )
 
     curve: bool = Field(default=False, description="trade-off over image guidance scales")
@@ -86,4 +92,6 @@ class EvaluateSettings(BaseModel, extra="forbid", frozen=True):
             raise ValueError("pairs and scenes cannot go together: take one of them")
         if self.limit is not None and self.pairs is None:
             raise ValueError("limit belongs to pairs")
+        if self.preset is not None and self.pairs is None:
+            raise ValueError("preset belongs to pairs: name the folder of its test set")
         return self

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64  # pictures or texts
 LARGEST_SIDE = 4096  # pixels of a picture that a network is shown
+SAME_VECTOR = 1e-5  # distance of two vectors of length 1 below which they are of the same input
 
 
 @dataclass
@@ -118,10 +119,14 @@ def directional_similarity(
 ) -> Tensor:
     """cos(after - before, caption_after - caption_before), all (n, d) of length 1; the result (n,).
 
-    Eq. of section 3.1.2 of 2211.09800, after StyleGAN-NADA (2108.00946). Where a picture or a
-    caption did not change there is no direction, and the result is 0.
+    Eq. of section 3.1.2 of 2211.09800, after StyleGAN-NADA (2108.00946). Where the captions are
+    the same no direction is asked for, and the result is nan; where the picture did not change it
+    is 0. Differences as small as the rounding of two equal vectors count as none.
     """
-    return F.cosine_similarity(after - before, caption_after - caption_before, dim=-1)
+    seen, said = after - before, caption_after - caption_before
+    cosine = F.cosine_similarity(seen, said, dim=-1)
+    cosine = cosine.masked_fill(seen.norm(dim=-1) < SAME_VECTOR, 0.0)
+    return cosine.masked_fill(said.norm(dim=-1) < SAME_VECTOR, torch.nan)
 
 
 def _fetch(name: str) -> Path:

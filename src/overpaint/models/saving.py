@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -29,13 +30,15 @@ def save_pipeline(
     dtype: torch.dtype | None = None,
     defaults: EditDefaults | None = None,
     card: str | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a whole pipeline to `folder`, or nothing; what stood there is replaced.
 
     The pipeline's class is StableDiffusionInstructPix2PixPipeline when the U-Net takes 2C
     channels (C of the autoencoder's latents), else StableDiffusionPipeline. `dtype` is that of
     the stored weights (None: as they are; the models given are left alone). `defaults` are
-    written as `overpaint.json`, which diffusers does not look at; `card` becomes README.md.
+    written as `overpaint.json`, which diffusers does not look at; `card` becomes README.md;
+    `more` are further text files by name.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
@@ -62,6 +65,8 @@ def save_pipeline(
             _write_json(aside / DEFAULTS_FILE, asdict(defaults))
         if card is not None:
             (aside / "README.md").write_text(card, encoding="utf-8")
+        for name, text in (more or {}).items():
+            (aside / name).write_text(text, encoding="utf-8")
     return Path(folder)
 
 

@@ -233,13 +233,8 @@ def _distributions(
     """The scores of right and of wrong pairs, each score on what it is there for."""
     every = [UNEDITED, OTHER_EDIT, OTHER_SCENE]
     wrong_of = {"clip_edited": every, "clip_image": [OTHER_SCENE], "clip_direction": every}
-    right = {
-        name: [getattr(s, name) for shot in shots for s in shot.scores["right"]] for name in SCORES
-    }
-    wrong = {
-        name: [getattr(s, name) for shot in shots for kind in kinds for s in shot.scores[kind]]
-        for name, kinds in wrong_of.items()
-    }
+    right = {name: _known(shots, name, ["right"]) for name in SCORES}
+    wrong = {name: _known(shots, name, kinds) for name, kinds in wrong_of.items()}
     originals = torch.stack([shot.original for shot in shots])
     captions = torch.stack([shot.caption for shot in shots])
     after = torch.stack([shot.caption_after for shot in shots])
@@ -248,6 +243,12 @@ def _distributions(
         *(originals * after).sum(-1).tolist(),
     ]
     return right, wrong
+
+
+def _known(shots: Sequence[_Shot], name: str, kinds: Sequence[str]) -> list[float]:
+    """A score of all pairs of these kinds, but of those that have none (see `Scores`)."""
+    scores = [s for shot in shots for kind in kinds for s in shot.scores[kind]]
+    return [value for s in scores if (value := getattr(s, name)) is not None]
 
 
 def _example(scenes: SceneSample, index: int) -> Example:

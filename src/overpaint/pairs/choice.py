@@ -12,14 +12,22 @@ SCORES = ("clip_original", "clip_edited", "clip_image", "clip_direction")
 
 @dataclass(frozen=True)
 class Scores:
-    """The four cosines of a pair, in [-1, 1]; see `rows.Pair`."""
+    """The four cosines of a pair, in [-1, 1]; see `rows.Pair`.
+
+    `clip_direction` is None where the captions are equal: they ask for no direction.
+    """
 
     clip_original: float
     clip_edited: float
     clip_image: float
-    clip_direction: float
+    clip_direction: float | None
 
-    def to_dict(self) -> dict[str, float]:
+    @property
+    def rank(self) -> float:
+        """What candidates are ordered by: the direction; none comes last."""
+        return -1.0 if self.clip_direction is None else self.clip_direction
+
+    def to_dict(self) -> dict[str, float | None]:
         """The scores by name."""
         return asdict(self)
 
@@ -27,11 +35,13 @@ class Scores:
 def failures(scores: Scores, thresholds: Thresholds) -> list[str]:
     """The names of the scores that are below what is asked for; none: the pair passes.
 
-    A score that is no number is below everything.
+    A score that is no number, or not there, is below everything.
     """
-    wanted = [(name, getattr(thresholds, name)) for name in SCORES]
+    wanted = [(getattr(thresholds, name), getattr(scores, name), name) for name in SCORES]
     return [
-        name for name, least in wanted if least is not None and not getattr(scores, name) >= least
+        name
+        for least, score, name in wanted
+        if least is not None and (score is None or not score >= least)
     ]
 
 
@@ -47,4 +57,4 @@ def choose(scores: Sequence[Scores], thresholds: Thresholds, keep: int) -> list[
     Of equal ones the earlier is better. At most `keep`.
     """
     passing = [i for i, found in enumerate(scores) if not failures(found, thresholds)]
-    return sorted(passing, key=lambda i: (-scores[i].clip_direction, i))[:keep]
+    return sorted(passing, key=lambda i: (-scores[i].rank, i))[:keep]

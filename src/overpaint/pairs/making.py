@@ -141,7 +141,7 @@ def pair_rows(outcome: Outcome, settings: PairsSettings) -> Iterator[dict[str, o
     """The rows of the dataset that are kept of one triplet, best first."""
     request = outcome.request
     for place in outcome.kept:
-        candidate = outcome.candidates[place]
+        candidate, scores = outcome.candidates[place], outcome.scores[place]
         yield Pair(
             original_prompt=request.original_prompt,
             edit_prompt=request.edit_prompt,
@@ -156,7 +156,10 @@ def pair_rows(outcome: Outcome, settings: PairsSettings) -> Iterator[dict[str, o
             guidance_scale=candidate.guidance_scale,
             num_inference_steps=candidate.num_inference_steps,
             model=model_ids(settings),
-            **outcome.scores[place].to_dict(),
+            clip_original=scores.clip_original,
+            clip_edited=scores.clip_edited,
+            clip_image=scores.clip_image,
+            clip_direction=scores.clip_direction,
         ).to_row()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import TYPE_CHECKING
 
 import torch
@@ -73,11 +74,12 @@ def four_scores(
     before: Tensor, after: Tensor, caption_before: Tensor, caption_after: Tensor
 ) -> list[Scores]:
     """The scores of n pairs, from the (n, d) vectors of length 1 of pictures and captions."""
+    directions = directional_similarity(before, after, caption_before, caption_after).tolist()
     columns = (
         _dot(before, caption_before),
         _dot(after, caption_after),
         _dot(before, after),
-        directional_similarity(before, after, caption_before, caption_after).tolist(),
+        [None if isnan(direction) else direction for direction in directions],
     )
     return [Scores(*row) for row in zip(*columns, strict=True)]
 

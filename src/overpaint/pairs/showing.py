@@ -26,7 +26,7 @@ def shown_row(outcome: Outcome, settings: PairsSettings) -> dict[str, Any]:
         (place for place in range(len(scores)) if place not in outcome.kept),
         key=lambda place: (
             len(failures(scores[place], settings.thresholds)),
-            -scores[place].clip_direction,
+            -scores[place].rank,
         ),
     )
     places = [*outcome.kept, *others][:SHOWN_CANDIDATES]
@@ -54,7 +54,10 @@ def _candidate(outcome: Outcome, place: int, settings: PairsSettings) -> dict[st
         "original": _picture(candidate.original) if own_source else None,
         "edited": _picture(candidate.edited),
         "control": control(candidate),
-        "scores": {name: round(value, 4) for name, value in scores.to_dict().items()},
+        "scores": {
+            name: None if value is None else round(value, 4)
+            for name, value in scores.to_dict().items()
+        },
         "kept": place in outcome.kept,
         "failed": failed,
         "why": None if failed or place in outcome.kept else OTHERS_BETTER,

@@ -23,7 +23,8 @@ def summarise(
     """The summary as JSON.
 
     `accepted` counts pairs, `rows_kept` the triplets that have one or more; `acceptance` is the
-    latter's share of all, those that were set aside among them. `rejected` counts candidates by the
+    latter's share of all, those that were set aside among them. `without_direction` counts
+    candidates whose captions are equal, so that they have no directional similarity. `rejected` counts candidates by the
     scores that are too low, each for every one of them.
     """
     rows = sum(tally.rows.values()) + len(quarantined)
@@ -34,6 +35,7 @@ def summarise(
         "rows_kept": kept,
         "acceptance": round(kept / rows, 4) if rows else None,
         "candidates": tally.candidates,
+        "without_direction": tally.undirected,
         "outcomes": _ordered(tally.rows),
         "rejected": _ordered(tally.rejected),
         "kinds": {
@@ -91,6 +93,11 @@ def table(summary: Mapping[str, Any]) -> str:
         f"rejected   {n:>6} candidates: {reason_in_words(why, summary['thresholds'])}"
         for why, n in summary["rejected"].items()
     ]
+    if summary["without_direction"]:
+        lines.append(
+            f"undefined  {summary['without_direction']:>6} candidates have no direction: "
+            "their captions are equal"
+        )
     aside = summary["quarantined"]["rows"]
     return "\n".join([*lines, *([f"set aside  {aside:>6} triplets that failed"] if aside else [])])
 

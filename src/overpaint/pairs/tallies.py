@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import floor
 from typing import TYPE_CHECKING, Any
 
-from overpaint.pairs.choice import SCORES, Scores, failures
+from overpaint.pairs.choice import Scores, failures
 from overpaint.pairs.requests import Candidate, Request
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ SOURCE_FAILS = "the source is unlike its caption"
 NONE_PASSES = "no candidate passes"
 # Why a candidate is not kept, besides the names of the scores that fail.
 OTHERS_BETTER = "passes, but better ones are kept"
+NO_DIRECTION = "no direction: the captions are equal"
 
 UNKNOWN = "unknown"  # a kind that the triplets do not say
 
@@ -59,6 +60,8 @@ class Tally:
     """outcome → rows"""
     candidates: int = 0
     accepted: int = 0
+    undirected: int = 0
+    """candidates without a directional similarity: their captions are equal"""
     rejected: dict[str, int] = field(default_factory=dict)
     """reason → candidates; one that fails by several scores counts for each"""
     kinds: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -122,16 +125,20 @@ def _count_candidate(
     tally: Tally, candidate: Candidate, scores: Scores, kept: bool, settings: PairsSettings
 ) -> None:
     failed = failures(scores, settings.thresholds)
+    undirected = scores.clip_direction is None
+    tally.undirected += int(undirected)
     for reason in [] if kept else failed or [OTHERS_BETTER]:
-        _bump(tally.rejected, reason)
+        none = undirected and reason == "clip_direction"
+        _bump(tally.rejected, NO_DIRECTION if none else reason)
     label = control(candidate)
     if label is not None:
         steered = tally.controls.setdefault(label, {})
         _bump(steered, "candidates")
         _bump(steered, "passed", int(not failed))
         _bump(steered, "accepted", int(kept))
-    for name in SCORES:
-        _enter(tally, name, getattr(scores, name), kept=kept)
+    for name, value in scores.to_dict().items():
+        if value is not None:
+            _enter(tally, name, value, kept=kept)
 
 
 def _enter(tally: Tally, score: str, value: float, *, kept: bool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from overpaint.rows import Pair
@@ -39,6 +40,8 @@ class SceneSet:
             f"{self.count} pairs with exact answers, written by\n\n"
             f"    overpaint scenes -n {self.count} --seed {self.seed} "
             f"--split {self.split} --world {self.world} --size {self.size} -o DIR\n\n"
+            "mask is white where some right answer changes a pixel; where several answers are right "
+            "(add), edited_image is one of them.\n\n"
             "Composed of OpenMoji artwork (https://openmoji.org), CC BY-SA 4.0."
         )
 
@@ -62,4 +65,5 @@ def scene_rows(settings: SceneSet, shard: int, shards: int) -> Iterator[dict[str
             seed=seed,
             kind=example.kind,
             method="scenes",
+            mask=Image.fromarray(np.where(example.untouched, 0, 255).astype(np.uint8)),
         ).to_row()

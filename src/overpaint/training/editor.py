@@ -19,6 +19,8 @@ from overpaint.files import sweep
 from overpaint.models import EditDefaults, EditingModel, quiet_libraries, save_pipeline
 from overpaint.models.encoding import shorten
 from overpaint.models.origin import model_origin
+from overpaint.models.train_rows import FILE as TRAIN_ROWS
+from overpaint.models.train_rows import as_text, read_train_rows, stored_digest
 from overpaint.seeds import derive_seed
 from overpaint.shards import read_pairs
 from overpaint.training.augmentation import DRAWS
@@ -114,7 +116,7 @@ def _train(
     train_loop(state, base.unet, loss, settings, work, validate=validate)
     if state.is_main_process:
         sweep(out)
-        _save(base, settings, out)
+        _save(base, settings, out, _train_rows(data, train_rows, base))
         artifact.finish(made=_summary(work, settings))
 
 
@@ -200,7 +202,13 @@ def _sheets(
     return ValidationSheets([read_pair(data, row) for row in rows], base, settings, work / "sheets")
 
 
-def _save(base: EditingModel, settings: TrainSettings, out: Path) -> None:
+def _train_rows(data: ParquetRows, rows: Tensor, base: EditingModel) -> str:
+    """The digests of the pairs trained on, and of those that the base was trained on."""
+    trained = (stored_digest(data[row], data.folder) for row in rows.tolist())
+    return as_text([*trained, *(read_train_rows(base.name) or ())])
+
+
+def _save(base: EditingModel, settings: TrainSettings, out: Path, rows: str) -> None:
     base.unet.disable_gradient_checkpointing()
     for part in (base.unet, base.vae, base.text_encoder):
         part.eval().cpu()
@@ -218,6 +226,7 @@ def _save(base: EditingModel, settings: TrainSettings, out: Path) -> None:
             dtype=getattr(torch, settings.save_dtype),
             defaults=defaults,
             card=_card(base, settings, out.name),
+            more={TRAIN_ROWS: rows},
         )
 
 
