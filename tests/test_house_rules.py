@@ -149,6 +149,23 @@ def _catches_all(kind: ast.expr | None) -> bool:
     return kind is None or getattr(kind, "id", "") in ("Exception", "BaseException")
 
 
+# Our own drawings, which come with the package that draws them.
+MAY_DECODE = {"images.py", "scenes/rendering.py"}
+
+
+def test_pictures_are_decoded_in_one_place() -> None:
+    """What opens a picture or lets the `datasets` library open it is another decoder."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, tree in trees()
+        if path.relative_to(SOURCE).as_posix() not in MAY_DECODE
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith(("Image.open", "from_parquet", "decode_example"))
+    ]
+    assert not wrong
+
+
 def test_weights_are_loaded_strictly() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

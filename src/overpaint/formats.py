@@ -36,6 +36,7 @@ MAX_LINE = 4 << 20  # bytes: what is longer is no row, and is not held in memory
 # Reasons, in the words of the summary.
 NOT_UTF8 = "invalid UTF-8"
 NOT_UTF16 = "invalid UTF-16"
+NOT_UNICODE = "broken Unicode"
 NOT_JSON = "no JSON"
 NOT_A_ROW = "not an object with columns"
 LINE_TOO_LONG = "a line of more than 4 MiB"
@@ -365,7 +366,7 @@ def _counted(rows: Iterable[_Row], tally: Tally) -> Iterator[dict[str, Any]]:
         if isinstance(row, Unread):
             tally.reject(row.why, row.where)
         elif any(_is_broken(value) for value in row.values()):
-            tally.reject(NOT_UTF8, _show(row))
+            tally.reject(NOT_UNICODE, _show(row))
         else:
             yield row
 

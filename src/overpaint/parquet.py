@@ -86,12 +86,13 @@ class ParquetRows:
             if number in self._kept:
                 self._kept.move_to_end(number)
                 return self._kept[number]
-            file, group = self._groups[number]
-            table = file.read(group, self.column_names)
+        file, group = self._groups[number]
+        table = file.read(group, self.column_names)  # by several threads at once
+        with self._lock:
             self._kept[number] = table
             while len(self._kept) > 1 and sum(t.nbytes for t in self._kept.values()) > _KEPT_BYTES:
                 self._kept.popitem(last=False)
-            return table
+        return table
 
 
 class _File:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 RowT = TypeVar("RowT")
 
-ROWS_PER_GROUP = 32  # what a writer holds in memory at once, and what is read to read a row
+ROWS_PER_GROUP = 256  # bounds what a writer holds in memory at once
+PICTURES_PER_GROUP = 8  # the same for rows of pictures; to read one is to read so many
 
 _SHARD_NAME = re.compile(r"train-(\d{5,})-of-(\d{5,})\.parquet")
 
@@ -114,7 +115,7 @@ def write_shard(
 
     def write(aside: Path) -> None:
         with pq.ParquetWriter(aside, schema, write_page_checksum=True) as writer:
-            for group in _groups(rows):
+            for group in _groups(rows, _per_group(features)):
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
     write_atomic(path, write)
@@ -193,7 +194,14 @@ def _whole_dataset(folder: Path) -> list[Path]:
     return [shard_path(folder, index, count) for index in range(count)]
 
 
-def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+def _per_group(features: Features) -> int:
+    from datasets import Image
+
+    pictures = any(isinstance(feature, Image) for feature in features.values())
+    return PICTURES_PER_GROUP if pictures else ROWS_PER_GROUP
+
+
+def _groups(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
     iterator = iter(rows)
-    while group := list(islice(iterator, ROWS_PER_GROUP)):
+    while group := list(islice(iterator, size)):
         yield group

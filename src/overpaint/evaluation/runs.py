@@ -8,7 +8,6 @@ The same command goes on where it stopped.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from overpaint.artifact import Artifact
+from overpaint.cells import picture_of
 from overpaint.editing import Editor
 from overpaint.engine import Done, Engine, Job, Made, Row, Stage, quarantined, run
 from overpaint.errors import UserError
@@ -195,8 +195,8 @@ def read_edited(folder: Path, count: int, indices: Sequence[int]) -> dict[int, I
         table = pq.read_table(shard_path(folder, shard, shards), columns=["index", "edited"])
         for row in table.to_pylist():
             if row["index"] in indices and row["edited"]["bytes"]:
-                with Image.open(io.BytesIO(row["edited"]["bytes"]), formats=["PNG"]) as image:
-                    wanted[row["index"]] = image.convert("RGB")
+                where = f"case {row['index']} of {folder}"
+                wanted[row["index"]] = picture_of(row["edited"], folder, where)
     return wanted
 
 

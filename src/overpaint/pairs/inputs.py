@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.errors import UserError
-from overpaint.formats import read_triplets
+from overpaint.formats import NOT_UNICODE, read_triplets
 from overpaint.rows import MAX_CAPTION, MAX_INSTRUCTION, TRIPLET_COLUMNS, Triplet
 from overpaint.shards import row_key
 from overpaint.tally import DUPLICATE, EMPTY, NO_OP, OVER_LONG, Tally
-
-NOT_UNICODE = "broken Unicode"
 
 
 def read_rows(source: str | Path) -> tuple[list[dict[str, Any]], Tally]:
