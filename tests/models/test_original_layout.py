@@ -92,3 +92,33 @@ def test_clip_tokenizer_has_the_ids_of_openai():
     assert ids == [49406, 320, 1125, 539, 320, 2368, 49407]
     assert tokenizer.pad_token_id == 49407
     assert tokenizer.decode(tokenizer("Größe 7!").input_ids[1:-1]) == "größe 7 !"
+
+
+def test_the_oldest_names_of_the_text_tower_are_read(
+    tmp_path, narrow_configs, narrow_parts, narrow_tensors, capfd
+):
+    """Without `text_model.` in front, and with the numbers of positions among the weights."""
+    path = tmp_path / "model.safetensors"
+    old = {name.replace("transformer.text_model.", "transformer."): tensor
+           for name, tensor in narrow_tensors.items()}  # fmt: skip
+    assert old.keys() != narrow_tensors.keys()
+    save_file(old, path)
+    model = load_single_file(path, torch.float32, narrow_configs)
+    for name, value in narrow_parts[2].state_dict().items():
+        assert torch.equal(model.text_encoder.state_dict()[name], value)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("conditioner.embedders.0.transformer.text_model.final_layer_norm.bias", "SDXL"),
+        ("cond_stage_model.model.ln_final.bias", "Stable Diffusion 2.x"),
+        ("lora_unet_down_blocks_0_attentions_0_proj_in.alpha", "a LoRA"),
+        ("control_model.input_hint_block.0.bias", "a ControlNet"),
+    ],
+)
+def test_a_file_of_another_layout_is_called_by_its_name(tmp_path, name, kind):
+    save_file({name: torch.zeros(3)}, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=f"is {kind} in its original layout"):
+        load_single_file(tmp_path / "model.safetensors", torch.float32)

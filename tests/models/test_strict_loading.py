@@ -21,6 +21,7 @@ from tiny import build_tiny_pipeline, build_tiny_tokenizer, tiny_controlnet
 from tiny_language import build_tiny_language_model
 
 SPOILED = 40
+WAYS = ("removed", "longer", "folded", "removed", "longer", "folded", "added")
 CPU = torch.device("cpu")
 
 
@@ -134,12 +135,12 @@ def _language(where: Path, stem: str) -> Loader:
 def spoiled(tensors: dict[str, torch.Tensor]) -> Iterator[tuple[str, str, dict]]:
     """(what was done, the tensor's name, all tensors): one removed, reshaped or added each time.
 
-    Over the list of tensors and over the ways; where a list is short, each way meets each tensor.
+    Spread over the list of tensors and over the ways.
     """
     names = sorted(tensors)
     for number in range(SPOILED):
         name = names[(number * max(1, len(names) // SPOILED) + number // len(names)) % len(names)]
-        how = ("removed", "longer", "added", "folded")[(number + number // len(names)) % 4]
+        how = WAYS[(number + number // len(names)) % len(WAYS)]
         table, tensor = dict(tensors), tensors[name]
         if how == "removed":
             del table[name]

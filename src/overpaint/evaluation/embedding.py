@@ -13,7 +13,7 @@ from torch import Tensor
 
 from overpaint.errors import UserError
 from overpaint.models.clip import load_processor, picture_vectors
-from overpaint.models.folders import in_words, read_table
+from overpaint.models.folders import check_tables, in_words, read_table
 from overpaint.models.hub import download_network
 from overpaint.models.loading import load_network
 from overpaint.models.names import is_hub_id
@@ -63,6 +63,7 @@ def load_dino(name: str | Path, device: str | torch.device | None = None) -> Din
             )
         folder = download_network(str(name))
     what = f"the DINO {name}"
+    check_tables(folder, what)
     kind = read_table(folder / "config.json", what).get("model_type")
     if kind not in KINDS:
         raise UserError(

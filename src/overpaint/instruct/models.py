@@ -18,6 +18,7 @@ from overpaint.errors import UserError
 from overpaint.files import cannot_write, dir_aside, write_atomic
 from overpaint.instruct.settings import LOCAL_TEMPERATURE, FormatName
 from overpaint.models.folders import cannot_load, read_table
+from overpaint.models.names import is_hub_id
 from overpaint.models.origin import model_origin
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def find_language_model(name: str | Path) -> Path | str:
         return path
     if text == OFFLINE:
         return offline_gemma()
-    if path.exists() or text.count("/") != 1 or text.startswith((".", "~", "/")):
+    if path.exists() or not is_hub_id(text):
         raise UserError(f"there is no language model {text!r}: {ACCEPTED}.")
     return text
 
@@ -112,13 +113,13 @@ def check_language_model(name: str | Path) -> None:
     Raises:
         UserError: there is no such model, or what an adapter needs is missing.
     """
-    from overpaint.models.hub import look_up
+    from overpaint.models.hub import NETWORK, look_up
 
     *adapters, base = _chain(find_language_model(name))
     for adapter in adapters:
         _need_peft(adapter)
     if isinstance(base, str):
-        look_up(base, "config.json")
+        look_up(base, *NETWORK)
 
 
 def writer_origin(name: str | Path) -> str:

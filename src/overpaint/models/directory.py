@@ -40,11 +40,11 @@ def load_directory(
     for part, accepted in CLASSES.items():
         _check_class(folder, index, part, accepted)
     kind = scheduler_class(_class_of(index, "scheduler"), f"the scheduler of {folder}")
-    return EditingModel(
-        unet=load_network(UNet2DConditionModel, *part_of(folder, unet), dtype=dtype),
-        **frozen_parts(folder, dtype),
-        scheduler=from_folder(kind, *part_of(folder, scheduler)),
+    return EditingModel(  # the small parts first: what is broken is said before gigabytes are read
         defaults=read_defaults(folder),
+        scheduler=from_folder(kind, *part_of(folder, scheduler)),
+        **frozen_parts(folder, dtype),
+        unet=load_network(UNet2DConditionModel, *part_of(folder, unet), dtype=dtype),
     )
 
 
@@ -59,9 +59,9 @@ def frozen_parts(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
     return {
-        "vae": load_network(AutoencoderKL, *part_of(folder, "vae"), dtype=dtype),
-        "text_encoder": load_network(CLIPTextModel, *part_of(folder, "text_encoder"), dtype=dtype),
         "tokenizer": from_folder(CLIPTokenizer, *part_of(folder, "tokenizer")),
+        "text_encoder": load_network(CLIPTextModel, *part_of(folder, "text_encoder"), dtype=dtype),
+        "vae": load_network(AutoencoderKL, *part_of(folder, "vae"), dtype=dtype),
     }
 
 

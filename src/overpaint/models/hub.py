@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from overpaint.errors import UserError
+from overpaint.models.folders import in_words
 from overpaint.models.names import is_hub_id, place_of
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+NETWORK = ("config.json", "adapter_config.json")  # either: a whole one, or a LoRA
 VARIANTS = ("fp32", "fp16", "bf16", "non_ema")  # where a repository has no plain weights
 
 _SMALL = ("config.json", "model_index.json", "adapter_config.json")
@@ -84,8 +86,7 @@ def download_network(repo_id: str) -> Path:
     Raises:
         UserError: as `download_pipeline`, or it is neither.
     """
-    if not any(_has(repo_id, name) for name in ("config.json", "adapter_config.json")):
-        raise UserError(f"{repo_id} on the hub has no config.json, which is needed here.")
+    look_up(repo_id, *NETWORK)
     return _with_weights(
         repo_id,
         [*_BESIDE, "model.safetensors.index*.json"],
@@ -94,14 +95,14 @@ def download_network(repo_id: str) -> Path:
     )
 
 
-def look_up(repo_id: str, file: str = "model_index.json") -> None:
-    """Make sure that there is such a model on the hub, or in its cache, by one small file of it.
+def look_up(repo_id: str, *files: str) -> None:
+    """Make sure that there is such a model on the hub, or in its cache, by one of its small files.
 
     Raises:
         UserError: as `download_pipeline`.
     """
-    if not _has(repo_id, file):
-        raise UserError(f"{repo_id} on the hub has no {file}, which is needed here.")
+    if not any(_has(repo_id, file) for file in files):
+        raise UserError(f"{repo_id} on the hub has no {files[0]}, which is needed here.")
 
 
 def _has(repo_id: str, file: str) -> bool:
@@ -182,7 +183,7 @@ def _in_words(repo_id: str) -> Iterator[None]:
             "on the Hugging Face hub."
         ) from None
     except HFValidationError as error:
-        raise UserError(f"{repo_id!r} is no hub id: {error}") from None
+        raise UserError(f"{repo_id!r} is no hub id: {in_words(error)}.") from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         raise UserError(
             f"{repo_id} is not in this machine's cache and the Hugging Face hub cannot be reached "

@@ -229,8 +229,11 @@ def _made_up(model: nn.Module) -> int:
 def _outline(kind: Any, folder: Path, what: str, weights: Weights) -> nn.Module:
     """The network that a folder describes, without memory for its weights."""
     if _of(kind, "diffusers"):
+        from diffusers.models.modeling_utils import no_init_weights
+
         config = guarded(what, kind.load_config, folder, local_files_only=True)
-        return build_empty(what, weights.tensors, kind.from_config, config)
+        with no_init_weights():  # drawing first weights, even where nothing is, takes half the time
+            return build_empty(what, weights.tensors, kind.from_config, config)
     if hasattr(kind, "_model_mapping"):  # AutoModel and its like
         from transformers import AutoConfig
 
