@@ -13,7 +13,7 @@ from overpaint.engine.inline import make_inline
 from overpaint.engine.job import Done, Engine, Job, Made
 from overpaint.engine.shard import HOPELESS, FaultError, Task, Witness, shown
 from overpaint.errors import UserError
-from overpaint.files import sweep, write_json
+from overpaint.files import sweep, write_json, writing
 from overpaint.progress import Progress
 from overpaint.shards import missing_shards, shard_path, write_shard
 
@@ -95,7 +95,8 @@ def _write(job: Job, index: int, made: Made) -> bool:
     path = shard_path(job.out, index, count)
     was_missing = not path.exists()
     # The tally goes first, and the shard is what says that both are there: so not an older one.
-    path.unlink(missing_ok=True)
+    with writing(path):
+        path.unlink(missing_ok=True)
     write_json(_tally_path(job.out, index, count), made.tally)
     write_shard(job.out, index, count, made.rows, job.features)
     return was_missing
