@@ -226,7 +226,6 @@ def test_an_old_folder_comes_back_after_a_kill_in_the_middle_of_the_exchange(
     new = name_aside(final)
     new.mkdir()
     rename = Path.rename
-    killed = RuntimeError("stands for a kill")
 
     def dies(path: Path, target: Path) -> Path:
         if path == new:
@@ -235,9 +234,11 @@ def test_an_old_folder_comes_back_after_a_kill_in_the_middle_of_the_exchange(
 
     child = os.fork()
     if child == 0:
-        monkeypatch.setattr(Path, "rename", dies)
-        replace_dir(new, final)
-        raise killed
+        try:
+            monkeypatch.setattr(Path, "rename", dies)
+            replace_dir(new, final)
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert not final.exists()
     sweep(final)

@@ -12,7 +12,7 @@ from overpaint.engine.inline import make_inline
 from overpaint.engine.job import Done, Engine, Job, Made
 from overpaint.engine.shard import HOPELESS, FaultError, Task, Witness, shown
 from overpaint.errors import UserError
-from overpaint.files import sweep
+from overpaint.files import sweep, writing
 from overpaint.progress import Progress
 from overpaint.sealed import read_sealed, write_sealed
 from overpaint.shards import missing_shards, shard_path, write_shard
@@ -120,7 +120,8 @@ def _write(job: Job, index: int, made: Made) -> bool:
     shard, tally = shard_path(job.out, index, count), _tally_path(job.out, index, count)
     was_missing = not shard.exists()
     # The tally goes last: it says that both are there, and what the shard holds. So not an older one.
-    tally.unlink(missing_ok=True)
+    with writing(tally):
+        tally.unlink(missing_ok=True)
     write_shard(job.out, index, count, made.rows, job.features)
     write_sealed(tally, {"shard": digest(shard), "tally": made.tally})
     return was_missing
