@@ -12,7 +12,12 @@ from transformers import CLIPModel
 from overpaint.errors import UserError
 from overpaint.files import content_hash
 from overpaint.nano.assemble import assemble_base
-from overpaint.nano.autoencoder import AutoencoderRecipe, build_autoencoder, train_autoencoder
+from overpaint.nano.autoencoder import (
+    AutoencoderRecipe,
+    Reconstruct,
+    build_autoencoder,
+    train_autoencoder,
+)
 from overpaint.nano.clip import ClipRecipe, contrast, look_drawn, place_loss, train_clip
 from overpaint.nano.controlnet import ControlNetRecipe
 from overpaint.nano.pictures import UNTOLD, captioned, crowded, hard_captions, to_tensor
@@ -103,6 +108,30 @@ def test_the_autoencoder_makes_sixteen_by_sixteen_latents() -> None:
     latents = autoencoder.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mode()
     assert latents.shape == (1, 8, 16, 16)
     assert autoencoder.decode(latents).sample.shape == (1, 3, 64, 64)
+
+
+def test_third_edition_has_latents_of_the_same_side_for_pictures_twice_as_wide() -> None:
+    recipe = read_settings(RECIPES / "nano-v3/nano-autoencoder.yaml", AutoencoderRecipe)
+    autoencoder = build_autoencoder(recipe)
+    latents = autoencoder.encode(torch.zeros(1, 3, 128, 128)).latent_dist.mode()
+    assert latents.shape == (1, 16, 16, 16)
+    assert autoencoder.decode(latents).sample.shape == (1, 3, 128, 128)
+    assert recipe.version == 2
+
+
+def test_latent_noise_moves_each_samples_latents_by_its_level() -> None:
+    recipe = AutoencoderRecipe(loop=LOOP, size=64, channels=(8, 8, 8), latent_channels=4)
+    autoencoder = build_autoencoder(recipe).requires_grad_(False)
+    seen: list[torch.Tensor] = []
+    autoencoder.post_quant_conv.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    pictures = crowded(range(3), "small", 64, 2)
+    noise = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    level = torch.tensor([0.0, 0.1, 0.4])
+    Reconstruct(autoencoder)(pictures, noise, level)
+    own = autoencoder.encode(pictures).latent_dist
+    wanted = (own.var + (level[:, None, None, None] * own.mean.std()) ** 2).sqrt() * noise
+    torch.testing.assert_close(seen[0] - own.mean, wanted)
+    torch.testing.assert_close(seen[0][0] - own.mean[0], own.std[0] * noise[0])  # level 0
 
 
 def test_contrast_is_the_symmetric_cross_entropy_of_clip() -> None:

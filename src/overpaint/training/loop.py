@@ -38,6 +38,7 @@ from overpaint.training.checkpoints import (
 from overpaint.training.ema import Ema
 from overpaint.training.log import Log
 from overpaint.training.meter import Meter
+from overpaint.training.muon import Muon
 from overpaint.training.run_record import check_configuration
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
@@ -133,13 +134,7 @@ class _Run:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.to(accelerator.device).train()
         trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained,
-            lr=settings.learning_rate,
-            betas=(settings.adam_beta1, settings.adam_beta2),
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        optimizer = _optimizer(trained, settings)
         ema = None if settings.ema_decay is None else Ema(trained, settings.ema_decay)
         if settings.compile:
             model.compile()
@@ -313,6 +308,19 @@ class _Run:
             if value.shape == parameter.shape and key != "step":
                 value = torch.empty_like(parameter).copy_(value)  # keeps the memory layout
             state[parameter][key] = value.to(parameter.device)
+
+
+def _optimizer(trained: list[nn.Parameter], settings: LoopSettings) -> torch.optim.Optimizer:
+    betas = (settings.adam_beta1, settings.adam_beta2)
+    if settings.optimizer == "muon":
+        return Muon(trained, settings.learning_rate, betas, settings.weight_decay)
+    return torch.optim.AdamW(
+        trained,
+        lr=settings.learning_rate,
+        betas=betas,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
 
 
 def named_weights(model: nn.Module) -> dict[str, Tensor]:
