@@ -18,7 +18,14 @@ from overpaint.nano.autoencoder import (
     build_autoencoder,
     train_autoencoder,
 )
-from overpaint.nano.clip import ClipRecipe, contrast, look_drawn, place_loss, train_clip
+from overpaint.nano.clip import (
+    ClipRecipe,
+    contrast,
+    look_drawn,
+    place_loss,
+    smaller,
+    train_clip,
+)
 from overpaint.nano.controlnet import ControlNetRecipe
 from overpaint.nano.pictures import UNTOLD, captioned, crowded, hard_captions, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
@@ -42,21 +49,35 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("folder", [RECIPES, RECIPES / "nano-gpu"])
-def test_shipped_recipes_are_valid(folder: Path) -> None:
-    assert read_settings(folder / "nano-autoencoder.yaml", AutoencoderRecipe).latent_channels == 8
+@pytest.mark.parametrize(
+    ("folder", "version", "side", "channels"),
+    [
+        (RECIPES, 1, 64, 8),
+        (RECIPES / "nano-gpu", 1, 64, 8),
+        (RECIPES / "nano-v3", 2, 128, 16),
+    ],
+)
+def test_shipped_recipes_are_valid(folder: Path, version: int, side: int, channels: int) -> None:
+    autoencoder = read_settings(folder / "nano-autoencoder.yaml", AutoencoderRecipe)
+    assert (autoencoder.size, autoencoder.latent_channels) == (side, channels)
     clip = read_settings(folder / "nano-clip.yaml", ClipRecipe)
     further = read_settings(folder / "nano-clip-drawn.yaml", ClipRecipe)
     for name in set(ClipRecipe.model_fields) - {"locked_text", "drawn", "loop"}:
         assert getattr(clip, name) == getattr(further, name)
     parent = read_settings(folder / "nano-text-to-image.yaml", TextToImageRecipe)
-    assert parent.size == 64
+    assert parent.size == side
+    assert (autoencoder.version, clip.version, parent.version) == (version,) * 3
+    assert clip.size == 64
+    assert (clip.rendered or clip.size) == side  # what its pictures are halved from
     controlnet = read_settings(folder / "nano-controlnet.yaml", ControlNetRecipe)
     # The same scenes: what was encoded for the parent serves the ControlNet.
-    for name in ("world", "size", "scenes", "edited"):
+    for name in ("world", "version", "size", "scenes", "edited"):
         assert getattr(parent, name) == getattr(controlnet, name)
     assert parent.loop.seed == controlnet.loop.seed
+    halvings = len(autoencoder.channels) - 1  # of pictures to latents, and so of edges
+    assert len(controlnet.conditioning_channels) == halvings + 1
     editor = read_block(folder / "nano-editor.yaml", "train", TrainSettings)
+    assert editor.resolution == side
     assert editor.unet is None  # it goes on from the parent
     assert not editor.random_flip  # instructions name sides
 
@@ -132,6 +153,16 @@ def test_latent_noise_moves_each_samples_latents_by_its_level() -> None:
     wanted = (own.var + (level[:, None, None, None] * own.mean.std()) ** 2).sqrt() * noise
     torch.testing.assert_close(seen[0] - own.mean, wanted)
     torch.testing.assert_close(seen[0][0] - own.mean[0], own.std[0] * noise[0])  # level 0
+
+
+def test_pictures_are_halved_for_clip() -> None:
+    recipe = ClipRecipe(loop=LOOP, extra_scenes=2, version=2, rendered=128)
+    assert recipe.size == 64
+    large, small = (captioned([1, 2], "small", side, 2)[0] for side in (128, 64))
+    assert torch.equal(smaller(small, 64), small)
+    halved = smaller(large, 64)
+    assert torch.allclose(halved[0, 0, 3, 5], large[0, 0, 6:8, 10:12].mean(), atol=1e-6)
+    assert (halved - small).abs().mean() < 0.05
 
 
 def test_contrast_is_the_symmetric_cross_entropy_of_clip() -> None:
