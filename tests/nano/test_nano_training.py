@@ -16,6 +16,8 @@ from overpaint.nano.autoencoder import (
     AutoencoderRecipe,
     Reconstruct,
     build_autoencoder,
+    measure,
+    standardise,
     train_autoencoder,
 )
 from overpaint.nano.clip import (
@@ -153,6 +155,24 @@ def test_latent_noise_moves_each_samples_latents_by_its_level() -> None:
     wanted = (own.var + (level[:, None, None, None] * own.mean.std()) ** 2).sqrt() * noise
     torch.testing.assert_close(seen[0] - own.mean, wanted)
     torch.testing.assert_close(seen[0][0] - own.mean[0], own.std[0] * noise[0])  # level 0
+
+
+def test_standardised_latents_show_the_same_pictures() -> None:
+    recipe = AutoencoderRecipe(loop=LOOP, size=64, channels=(8, 8, 8), latent_channels=4)
+    autoencoder = build_autoencoder(recipe).eval().requires_grad_(False)
+    pictures = captioned(range(6), "small", 64)[0]
+    before = autoencoder.encode(pictures).latent_dist
+    drawn = autoencoder.decode(before.mode()).sample
+    decibel, means, deviations = measure(autoencoder, recipe)
+    standardise(autoencoder, means, deviations)
+    again, zeros, ones = measure(autoencoder, recipe)
+    torch.testing.assert_close(zeros, torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(ones, torch.ones(4), atol=1e-4, rtol=0)
+    assert abs(again - decibel) < 1e-3
+    after = autoencoder.encode(pictures).latent_dist
+    torch.testing.assert_close(autoencoder.decode(after.mode()).sample, drawn, atol=1e-4, rtol=1e-4)
+    scaled = before.std / deviations[:, None, None]
+    torch.testing.assert_close(after.std, scaled, atol=1e-4, rtol=1e-4)
 
 
 def test_pictures_are_halved_for_clip() -> None:

@@ -23,6 +23,7 @@ from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 
 _HELD_OUT_SEED = 7  # the pictures that quality is measured on
+_MEASURED, _AT_ONCE = 128, 32
 
 
 class AutoencoderRecipe(BaseModel, extra="forbid", frozen=True):
@@ -72,7 +73,7 @@ def build_autoencoder(recipe: AutoencoderRecipe) -> AutoencoderKL:
 
 
 def train_autoencoder(recipe: AutoencoderRecipe, out: Path) -> Path:
-    """Train, measure the latents' scale, and write `out/model` (diffusers, safetensors)."""
+    """Train, bring the latents to mean 0 and deviation 1, and write `out/model` (diffusers, safetensors)."""
     latent_side = recipe.size // 2 ** (len(recipe.channels) - 1)
 
     def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
@@ -99,24 +100,43 @@ def train_autoencoder(recipe: AutoencoderRecipe, out: Path) -> Path:
         name="autoencoder",
     )
     autoencoder = model.autoencoder
-    _, deviation = measure(autoencoder, recipe)
-    autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5))
+    _, means, deviations = measure(autoencoder, recipe)
+    standardise(autoencoder, means, deviations)
+    autoencoder.register_to_config(scaling_factor=1.0)
     with dir_aside(out / "model") as aside:
         autoencoder.save_pretrained(aside, safe_serialization=True)
     return out / "model"
 
 
 @torch.no_grad()
-def measure(autoencoder: AutoencoderKL, recipe: AutoencoderRecipe) -> tuple[float, float]:
-    """PSNR in dB (peak 255) on 128 pictures of no training step, and their latents' deviation.
+def standardise(autoencoder: AutoencoderKL, means: Tensor, deviations: Tensor) -> None:
+    """Move the latents of each channel, of these means and deviations (C,), to 0 and 1.
 
-    As in SD, `scaling_factor` = 1 / deviation gives latents of unit variance (2112.10752, D.1).
+    The pictures stay what they are: the decoder undoes it. Source latents reach the editor
+    unscaled, so that their own scale decides how strongly it sees them.
     """
-    step = Step(0, 0, 1, 128, _HELD_OUT_SEED)
-    seeds = sample_seeds(step, 128, "measure")
+    into, back = autoencoder.quant_conv, autoencoder.post_quant_conv
+    channels = len(means)
+    into.weight[:channels] /= deviations[:, None, None, None]
+    into.bias[:channels] -= means
+    into.bias[:channels] /= deviations
+    into.bias[channels:] -= 2 * deviations.log()  # of the posterior's variance
+    back.bias += back.weight[:, :, 0, 0] @ means
+    back.weight *= deviations[:, None, None]
+
+
+@torch.no_grad()
+def measure(autoencoder: AutoencoderKL, recipe: AutoencoderRecipe) -> tuple[float, Tensor, Tensor]:
+    """PSNR in dB (peak 255) on 128 pictures of no training step, and the means and deviations of
+    their latents' channels (C,)."""
+    step = Step(0, 0, 1, _MEASURED, _HELD_OUT_SEED)
+    seeds = sample_seeds(step, _MEASURED, "measure")
     pictures, _ = captioned(seeds, recipe.world, recipe.size, recipe.version)
-    pictures = pictures.to(autoencoder.device)
-    latents = autoencoder.encode(pictures).latent_dist.mode()
-    decoded = autoencoder.decode(latents).sample.clamp(-1, 1)
-    error = F.mse_loss(decoded, pictures).item() / 4  # [-1, 1] spans 2
-    return -10 * torch.log10(torch.tensor(error)).item(), latents.std().item()
+    errors, latents = [], []
+    for some in pictures.to(autoencoder.device).split(_AT_ONCE):
+        latents.append(autoencoder.encode(some).latent_dist.mode())
+        decoded = autoencoder.decode(latents[-1]).sample.clamp(-1, 1)
+        errors.append(F.mse_loss(decoded, some) / 4)  # [-1, 1] spans 2
+    decibel = -10 * torch.log10(torch.stack(errors).mean()).item()
+    per_channel = torch.cat(latents).transpose(0, 1).flatten(1)
+    return decibel, per_channel.mean(dim=1), per_channel.std(dim=1)
