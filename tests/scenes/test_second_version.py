@@ -217,6 +217,11 @@ def test_typing_habits_leave_most_texts_as_they_are_and_never_make_another_word(
     assert all(abs(len(slip) - len(text)) <= 1 for slip in slips if "the" in slip.split())
 
 
+def test_some_spell_in_american() -> None:
+    typed = {as_typed("recolour the house grey", Random(seed)) for seed in range(100)}
+    assert {"recolour the house grey", "recolor the house gray"} <= typed
+
+
 def test_an_edit_tells_which_objects_it_is_about() -> None:
     def told(edit: Edit, scene: Scene) -> bool:
         named = [thing for thing in (edit.x, edit.y) if thing is not None]

@@ -31,6 +31,7 @@ _COMMANDS = (
 _ANY = (("{} please", "{}, please", "{}, thanks", "ok, {}", "{}!"), ("so, {}", "{}, thank you"))
 _WRAPPED = 0.25  # shares of the instructions, each drawn for itself
 _CAPITAL, _FULL_STOP, _NO_ARTICLE, _SLIP, _SYNONYM = 0.25, 0.15, 0.08, 0.08, 0.15
+_AMERICAN = 0.3
 
 
 def say(edit: Edit, scene: Scene, rng: Random, held_out: bool) -> str:
@@ -47,7 +48,10 @@ def say(edit: Edit, scene: Scene, rng: Random, held_out: bool) -> str:
 
 
 def as_typed(text: str, rng: Random) -> str:
-    """The text with a person's habits: a capital, a full stop, no articles, a slip of the hand."""
+    """The text with a person's habits: American spelling, no articles, a slip of the hand, a
+    capital, a full stop."""
+    if rng.random() < _AMERICAN:
+        text = text.replace("colour", "color").replace("grey", "gray")
     if rng.random() < _NO_ARTICLE:
         kept = [w for w in text.split() if w not in ("the", "a", "an")]
         text = " ".join(kept) if kept else text
