@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -215,6 +216,17 @@ def test_typing_habits_leave_most_texts_as_they_are_and_never_make_another_word(
     slips = {t for t in typed if re.fullmatch("[a-z ]+", t)} - {text, "turn carrot into boat"}
     assert len(slips) > 5
     assert all(abs(len(slip) - len(text)) <= 1 for slip in slips if "the" in slip.split())
+
+
+def test_captions_and_instructions_have_the_right_articles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("overpaint.scenes.wording._SLIP", 0)
+    for seed in range(150):
+        made = sample_example(seed, SPLITS[seed % 3], "full", 16, version=2)
+        for text in (made.original_prompt, made.edit_prompt, made.edited_prompt):
+            for article, noun in pairwise(text.lower().split()):
+                assert article != "a" or noun[0] not in "aeio", text
+                assert article != "an" or noun[0] in "aeiou", text
+                assert article != "the" or noun not in ("a", "an", "the", "some"), text
 
 
 def test_some_spell_in_american() -> None:
