@@ -6,7 +6,8 @@ For every example the right answer is known pixel by pixel. The edited picture i
 mean squared error with 32 candidates: the right answer, the unedited original, targets of other
 instructions on the same scene, and other scenes' targets. `--scenes` counts examples a split,
 as many of each kind as of any other. Beside the editor stand two baselines: returning the input,
-and returning a random other target. PSNR is over the pixels that no right answer changes.
+and returning a random other target. PSNR is over the pixels that no right answer changes (mean), and over the whole picture against the
+nearest right answer (median). A model of another size than `--size` edits at its own size.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1234)
     parser.add_argument("--split", choices=SPLITS, action="append", help="default: all three")
     parser.add_argument("--world", choices=("small", "full"), default="small")
+    parser.add_argument("--world-version", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--size", type=int, default=64, help="side of the pictures")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance-scale", type=float)
     parser.add_argument("--image-guidance-scale", type=float)
@@ -55,7 +58,14 @@ def main() -> None:
     report: dict[str, object] = {"model": options.model, "seed": options.seed, "splits": {}}
     began = time.perf_counter()
     for split in options.split or SPLITS:
-        examples = benchmark_examples(options.scenes, options.seed, split, options.world)
+        examples = benchmark_examples(
+            options.scenes,
+            options.seed,
+            split,
+            options.world,
+            options.size,
+            options.world_version,
+        )
         scores = edit_accuracy(examples, edit, options.batch_size)
         report["splits"][split] = scores  # type: ignore[index]
         if not options.json:
@@ -68,11 +78,16 @@ def main() -> None:
 
 def print_table(split: str, scores: dict[str, object]) -> None:
     """One split, a line a kind."""
-    print(f"\n{split:<14}{'n':>5}  " + "  ".join(f"{m:>22}" for m in METHODS) + "  untouched dB")
+    print(
+        f"\n{split:<14}{'n':>5}  "
+        + "  ".join(f"{m:>22}" for m in METHODS)
+        + "  untouched dB  whole dB"
+    )
     for name, score in scores.items():
         rates = "  ".join(f"{score['retrieval'][m]:>22.3f}" for m in METHODS)  # type: ignore[index]
         kept = score["untouched_psnr"]  # type: ignore[index]
-        print(f"{name:<14}{score['count']:>5}  {rates}  " + (f"{kept:>10.1f}" if kept else "—"))  # type: ignore[index]
+        shown = f"{kept:>12.1f}" if kept else f"{'—':>12}"
+        print(f"{name:<14}{score['count']:>5}  {rates}  {shown}  {score['whole_psnr']:>8.1f}")  # type: ignore[index]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 
 from overpaint.evaluation.accuracy import METHODS, benchmark_examples, edit_accuracy
 from overpaint.evaluation.retrieval import is_retrieved, psnr
-from overpaint.scenes.edits import KINDS
+from overpaint.scenes.edits import KINDS, kinds_of
 from overpaint.scenes.examples import SPLITS
 
 
@@ -43,6 +43,22 @@ def test_the_exact_target_scores_one_and_the_input_zero(split: str) -> None:
         assert score["retrieval"]["editor"] == 1.0
         assert score["retrieval"]["return the input"] == 0.0
         assert set(score["retrieval"]) == set(METHODS)
+
+
+def test_the_whole_picture_is_compared_with_the_nearest_right_answer() -> None:
+    examples = benchmark_examples(30, 7, "train", version=2)
+
+    def lighter(batch: list) -> list[np.ndarray]:
+        return [np.where(e.targets[-1] < 128, e.targets[-1] + 4, e.targets[-1] - 4) for e in batch]
+
+    scores = edit_accuracy(examples, lighter, n_candidates=8)
+    assert set(scores) == {*kinds_of(2), "overall"}
+    for kind, score in scores.items():
+        assert score["count"] == (30 if kind == "overall" else 2)
+        assert score["whole_psnr"] == pytest.approx(20 * np.log10(255 / 4), abs=0.01)
+    assert scores["keep"]["retrieval"]["return the input"] == 1.0
+    exact = edit_accuracy(examples, lambda batch: [e.targets[0] for e in batch], n_candidates=8)
+    assert exact["overall"]["whole_psnr"] == 60.0
 
 
 def test_noise_is_right_about_once_in_thirty_two() -> None:

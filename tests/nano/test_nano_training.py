@@ -12,8 +12,22 @@ from transformers import CLIPModel
 from overpaint.digests import digest
 from overpaint.errors import UserError
 from overpaint.nano.assemble import assemble_base
-from overpaint.nano.autoencoder import AutoencoderRecipe, build_autoencoder, train_autoencoder
-from overpaint.nano.clip import ClipRecipe, contrast, look_drawn, place_loss, train_clip
+from overpaint.nano.autoencoder import (
+    AutoencoderRecipe,
+    Reconstruct,
+    build_autoencoder,
+    measure,
+    standardise,
+    train_autoencoder,
+)
+from overpaint.nano.clip import (
+    ClipRecipe,
+    contrast,
+    look_drawn,
+    place_loss,
+    smaller,
+    train_clip,
+)
 from overpaint.nano.controlnet import ControlNetRecipe
 from overpaint.nano.pictures import UNTOLD, captioned, crowded, hard_captions, to_tensor
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
@@ -37,21 +51,35 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("folder", [RECIPES, RECIPES / "nano-gpu"])
-def test_shipped_recipes_are_valid(folder: Path) -> None:
-    assert read_settings(folder / "nano-autoencoder.yaml", AutoencoderRecipe).latent_channels == 8
+@pytest.mark.parametrize(
+    ("folder", "version", "side", "channels"),
+    [
+        (RECIPES, 1, 64, 8),
+        (RECIPES / "nano-gpu", 1, 64, 8),
+        (RECIPES / "nano-v3", 2, 128, 16),
+    ],
+)
+def test_shipped_recipes_are_valid(folder: Path, version: int, side: int, channels: int) -> None:
+    autoencoder = read_settings(folder / "nano-autoencoder.yaml", AutoencoderRecipe)
+    assert (autoencoder.size, autoencoder.latent_channels) == (side, channels)
     clip = read_settings(folder / "nano-clip.yaml", ClipRecipe)
     further = read_settings(folder / "nano-clip-drawn.yaml", ClipRecipe)
     for name in set(ClipRecipe.model_fields) - {"locked_text", "drawn", "loop"}:
         assert getattr(clip, name) == getattr(further, name)
     parent = read_settings(folder / "nano-text-to-image.yaml", TextToImageRecipe)
-    assert parent.size == 64
+    assert parent.size == side
+    assert (autoencoder.version, clip.version, parent.version) == (version,) * 3
+    assert clip.size == 64
+    assert (clip.rendered or clip.size) == side  # what its pictures are halved from
     controlnet = read_settings(folder / "nano-controlnet.yaml", ControlNetRecipe)
     # The same scenes: what was encoded for the parent serves the ControlNet.
-    for name in ("world", "size", "scenes", "edited"):
+    for name in ("world", "version", "size", "scenes", "edited"):
         assert getattr(parent, name) == getattr(controlnet, name)
     assert parent.loop.seed == controlnet.loop.seed
+    halvings = len(autoencoder.channels) - 1  # of pictures to latents, and so of edges
+    assert len(controlnet.conditioning_channels) == halvings + 1
     editor = read_block(folder / "nano-editor.yaml", "train", TrainSettings)
+    assert editor.resolution == side
     assert editor.unet is None  # it goes on from the parent
     assert not editor.random_flip  # instructions name sides
 
@@ -103,6 +131,58 @@ def test_the_autoencoder_makes_sixteen_by_sixteen_latents() -> None:
     latents = autoencoder.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mode()
     assert latents.shape == (1, 8, 16, 16)
     assert autoencoder.decode(latents).sample.shape == (1, 3, 64, 64)
+
+
+def test_third_edition_has_latents_of_the_same_side_for_pictures_twice_as_wide() -> None:
+    recipe = read_settings(RECIPES / "nano-v3/nano-autoencoder.yaml", AutoencoderRecipe)
+    autoencoder = build_autoencoder(recipe)
+    latents = autoencoder.encode(torch.zeros(1, 3, 128, 128)).latent_dist.mode()
+    assert latents.shape == (1, 16, 16, 16)
+    assert autoencoder.decode(latents).sample.shape == (1, 3, 128, 128)
+    assert recipe.version == 2
+
+
+def test_latent_noise_moves_each_samples_latents_by_its_level() -> None:
+    recipe = AutoencoderRecipe(loop=LOOP, size=64, channels=(8, 8, 8), latent_channels=4)
+    autoencoder = build_autoencoder(recipe).requires_grad_(False)
+    seen: list[torch.Tensor] = []
+    autoencoder.post_quant_conv.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    pictures = crowded(range(3), "small", 64, 2)
+    noise = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    level = torch.tensor([0.0, 0.1, 0.4])
+    Reconstruct(autoencoder)(pictures, noise, level)
+    own = autoencoder.encode(pictures).latent_dist
+    wanted = (own.var + (level[:, None, None, None] * own.mean.std()) ** 2).sqrt() * noise
+    torch.testing.assert_close(seen[0] - own.mean, wanted)
+    torch.testing.assert_close(seen[0][0] - own.mean[0], own.std[0] * noise[0])  # level 0
+
+
+def test_standardised_latents_show_the_same_pictures() -> None:
+    recipe = AutoencoderRecipe(loop=LOOP, size=64, channels=(8, 8, 8), latent_channels=4)
+    autoencoder = build_autoencoder(recipe).eval().requires_grad_(False)
+    pictures = captioned(range(6), "small", 64)[0]
+    before = autoencoder.encode(pictures).latent_dist
+    drawn = autoencoder.decode(before.mode()).sample
+    decibel, means, deviations = measure(autoencoder, recipe)
+    standardise(autoencoder, means, deviations)
+    again, zeros, ones = measure(autoencoder, recipe)
+    torch.testing.assert_close(zeros, torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(ones, torch.ones(4), atol=1e-4, rtol=0)
+    assert abs(again - decibel) < 1e-3
+    after = autoencoder.encode(pictures).latent_dist
+    torch.testing.assert_close(autoencoder.decode(after.mode()).sample, drawn, atol=1e-4, rtol=1e-4)
+    scaled = before.std / deviations[:, None, None]
+    torch.testing.assert_close(after.std, scaled, atol=1e-4, rtol=1e-4)
+
+
+def test_pictures_are_halved_for_clip() -> None:
+    recipe = ClipRecipe(loop=LOOP, extra_scenes=2, version=2, rendered=128)
+    assert recipe.size == 64
+    large, small = (captioned([1, 2], "small", side, 2)[0] for side in (128, 64))
+    assert torch.equal(smaller(small, 64), small)
+    halved = smaller(large, 64)
+    assert torch.allclose(halved[0, 0, 3, 5], large[0, 0, 6:8, 10:12].mean(), atol=1e-6)
+    assert (halved - small).abs().mean() < 0.05
 
 
 def test_contrast_is_the_symmetric_cross_entropy_of_clip() -> None:

@@ -63,3 +63,15 @@ def test_other_settings_in_the_same_folder_are_refused(
     assert main(["scenes", "-n", "3", "-o", str(tmp_path / "s")]) == 0
     assert main(["scenes", "-n", "3", "--seed", "9", "-o", str(tmp_path / "s")]) == 1
     assert "already holds something else" in capsys.readouterr().err
+
+
+def test_both_versions_of_the_world_are_written(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        folder = tmp_path / version
+        args = ["scenes", "-n", "4", "--world-version", version, "--size", "32", "-o", str(folder)]
+        assert main(args) == 0
+        example = sample_example(SceneSet(4, 0).example_seed(1), size=32, version=int(version))  # type: ignore[arg-type]
+        assert read_pairs(folder)[1]["edit_prompt"] == example.edit_prompt
+    assert "--world-version 2" in (tmp_path / "2/README.md").read_text()
+    assert "--world-version" not in (tmp_path / "1/README.md").read_text()
+    assert main(["scenes", "-n", "4", "--size", "32", "-o", str(tmp_path / "2")]) == 1

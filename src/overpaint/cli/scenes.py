@@ -13,6 +13,7 @@ from overpaint.cli._output import echo, print_json
 
 if TYPE_CHECKING:
     from overpaint.scenes.dataset import SceneSet
+    from overpaint.scenes.layout import Version
 
 ROWS_PER_SHARD = 2000  # the unit of work that a kill may cost
 
@@ -40,13 +41,17 @@ def scenes(
         Split.train
     ),
     world: Annotated[World, typer.Option(help="small: 48 objects; full: 189.")] = World.small,
+    world_version: Annotated[
+        int, typer.Option(min=1, max=2, help="2: objects on a grid, many phrasings, 15 kinds.")
+    ] = 1,
     size: Annotated[int, typer.Option(min=8, max=4096, help="Side in pixels.")] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write pairs of scenes whose right answers are known pixel by pixel."""
     from overpaint.scenes.dataset import SceneSet
 
-    settings = SceneSet(count, seed, split.value, world.value, size)
+    version: Version = 2 if world_version == 2 else 1
+    settings = SceneSet(count, seed, split.value, world.value, size, version)
     _write(settings, out)
     kinds = _count_kinds(out)
     if as_json:

@@ -28,7 +28,7 @@ from overpaint.models.loading import from_folder, load_network
 from overpaint.nano.pictures import to_tensor
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.examples import is_held_out, sample_caption
-from overpaint.scenes.layout import Scene
+from overpaint.scenes.layout import Scene, Version
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
 from overpaint.training.cache import Fill, cached_arrays, hash_tokenizer, hash_weights
@@ -48,6 +48,7 @@ class Captioned:
     size: int
     edited: float
     seed: int
+    version: Version = 1
 
     def scene(self, number: int) -> tuple[Scene, str]:
         """The n-th scene and its caption; the first draw that is not held out."""
@@ -56,7 +57,7 @@ class Captioned:
     def _draws(self, number: int) -> Iterator[tuple[Scene, str]]:
         for attempt in range(1000):
             seed = derive_seed(self.seed, "captioned", number, attempt)
-            scene, caption = sample_caption(seed, self.world, self.edited)
+            scene, caption = sample_caption(seed, self.world, self.edited, self.version)
             if not is_held_out(scene):
                 yield scene, caption
 
@@ -83,6 +84,7 @@ class CaptionedRecipe(BaseModel, extra="forbid", frozen=True):
     """What the recipes of both models that learn from captioned scenes have."""
 
     world: World = "small"
+    version: Version = 1
     size: int = Field(64, ge=16, description="side of the pictures in pixels")
     scenes: int = Field(60_000, ge=1, description="captioned pictures to learn from")
     edited: float = Field(0.7, ge=0, le=1, description="share of them that an edit has changed")
@@ -94,7 +96,9 @@ class CaptionedRecipe(BaseModel, extra="forbid", frozen=True):
 
     def captioned(self) -> Captioned:
         """The scenes."""
-        return Captioned(self.scenes, self.world, self.size, self.edited, self.loop.seed)
+        return Captioned(
+            self.scenes, self.world, self.size, self.edited, self.loop.seed, self.version
+        )
 
     def latents(self, parts: Parts, cache: Path, state: Accelerator) -> CaptionedLatents:
         """The scenes as batches, encoded into `cache`."""

@@ -32,7 +32,7 @@ from overpaint.nano.pictures import UNTOLD, HardCaptions, hard_captions, sample_
 from overpaint.nano.text import MAX_TOKENS, train_tokenizer
 from overpaint.scenes.catalogue import World, catalogue
 from overpaint.scenes.examples import Example, sample_example
-from overpaint.scenes.layout import PLACES
+from overpaint.scenes.layout import PLACES, Version
 from overpaint.training.cache import hash_weights
 from overpaint.training.checkpoints import read_newest
 from overpaint.training.loop import fit
@@ -46,7 +46,11 @@ class ClipRecipe(BaseModel, extra="forbid", frozen=True):
     """`recipes/nano-clip.yaml`; `loop.batch_size` counts examples (two pictures each)."""
 
     world: World = "small"
+    version: Version = 1
     size: int = 64
+    rendered: int | None = Field(
+        None, description="side of the pictures that are halved to `size`; none: drawn at `size`"
+    )
     patch: int = 16
     projection: int = 128
     text_width: int = 128
@@ -183,11 +187,13 @@ def train_clip(
         raise UserError("`drawn` needs an autoencoder: give --autoencoder.")
     if recipe.locked_text and start is None:
         raise UserError("`locked_text` needs a text tower that is trained: give --start-from.")
+    side = recipe.rendered or recipe.size
     where = out / "tokenizer"
     if start is not None and not where.is_dir():
         with dir_aside(where) as aside:
             shutil.copytree(start / "tokenizer", aside, dirs_exist_ok=True)
-    tokenizer = from_folder(CLIPTokenizer, where if where.is_dir() else train_tokenizer(out))
+    made = where if where.is_dir() else train_tokenizer(out, version=recipe.version)
+    tokenizer = from_folder(CLIPTokenizer, made)
     vae = None if autoencoder is None else load_network(AutoencoderKL, autoencoder / "model")
 
     def encode(texts: list[str]) -> Tensor:
@@ -196,13 +202,17 @@ def train_clip(
 
     def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
         seeds = sample_seeds(step, step.size, "clip")
-        batch = [sample_example(seed, world=recipe.world, size=recipe.size) for seed in seeds]
+        batch = [
+            sample_example(seed, world=recipe.world, size=side, version=recipe.version)
+            for seed in seeds
+        ]
         extra = sample_seeds(step, recipe.extra_scenes, "clip extra")
-        more = hard_captions(extra, recipe.world, recipe.size, recipe.hard_captions)
+        more = hard_captions(extra, recipe.world, side, recipe.hard_captions, recipe.version)
         pictures, texts = _batch(batch, more)
         pictures = pictures.to(step.device)
         if vae is not None:
             pictures = look_drawn(pictures, vae.to(step.device), step.generator, recipe)
+        pictures = smaller(pictures, recipe.size)
         losses: dict[str, Tensor] = model(
             pictures,
             encode(texts).to(step.device),
@@ -215,10 +225,10 @@ def train_clip(
     def validate(model: nn.Module, done: int) -> dict[str, float]:
         assert isinstance(model, _Trained)
         seeds = sample_seeds(Step(0, 0, 1, 256, _HELD_OUT_SEED), 256, "measure")
-        held_out = hard_captions(seeds, recipe.world, recipe.size, 6)
+        held_out = hard_captions(seeds, recipe.world, side, 6, recipe.version)
         device = model.clip.device
         tokens = encode(held_out.right + held_out.wrong).to(device)
-        pictures = held_out.pictures.to(device)
+        pictures = smaller(held_out.pictures.to(device), recipe.size)
         fits = model.clip(input_ids=tokens, pixel_values=pictures).logits_per_image
         own = torch.arange(len(seeds), device=device)
         return {
@@ -252,6 +262,13 @@ def train_clip(
     with dir_aside(out / "model") as aside:
         clip.save_pretrained(aside, safe_serialization=True)
     return out / "model"
+
+
+def smaller(pictures: Tensor, side: int) -> Tensor:
+    """Pictures (n, 3, h, w) at a smaller side, each pixel the mean of those that it covers."""
+    if pictures.shape[-1] == side:
+        return pictures
+    return F.interpolate(pictures, (side, side), mode="area")
 
 
 @torch.no_grad()

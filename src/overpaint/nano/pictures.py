@@ -15,7 +15,7 @@ from overpaint.scenes.captions import Voice, caption, sample_voice
 from overpaint.scenes.catalogue import Thing, World, catalogue
 from overpaint.scenes.edits import sometimes_edited
 from overpaint.scenes.examples import sample_caption
-from overpaint.scenes.layout import PLACES, Scene, sample_scene
+from overpaint.scenes.layout import PLACES, Scene, Version, sample_scene
 from overpaint.scenes.one_fact import swapped, with_one_fact_wrong
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
@@ -33,9 +33,11 @@ def sample_seeds(step: Step, count: int, purpose: str) -> list[int]:
     return [derive_seed(step.seed, purpose, step.first + i) for i in range(count)]
 
 
-def captioned(seeds: Sequence[int], world: World, size: int) -> tuple[Tensor, list[str]]:
+def captioned(
+    seeds: Sequence[int], world: World, size: int, version: Version = 1
+) -> tuple[Tensor, list[str]]:
     """Scenes over the whole catalogue (n, 3, size, size) in [-1, 1], and their captions."""
-    drawn = [sample_caption(seed, world) for seed in seeds]
+    drawn = [sample_caption(seed, world, version=version) for seed in seeds]
     return to_tensor([render(scene, size) for scene, _ in drawn]), [text for _, text in drawn]
 
 
@@ -58,7 +60,9 @@ class HardCaptions:
     told: Tensor
 
 
-def hard_captions(seeds: Sequence[int], world: World, size: int, count: int) -> HardCaptions:
+def hard_captions(
+    seeds: Sequence[int], world: World, size: int, count: int, version: Version = 1
+) -> HardCaptions:
     """Scenes as `captioned` gives them, and up to `count` captions of each that are nearly right.
 
     Those are wrong in one fact, or say the same words of the other object. Random captions can be
@@ -70,7 +74,7 @@ def hard_captions(seeds: Sequence[int], world: World, size: int, count: int) -> 
     pool = catalogue(world)
     for seed in seeds:
         rng = Random(seed)
-        scene = sometimes_edited(sample_scene(rng, pool), rng, pool, 0.5)
+        scene = sometimes_edited(sample_scene(rng, pool, version=version), rng, pool, 0.5)
         voice = sample_voice(rng, with_places=rng.random() < 0.6)
         said = caption(scene, voice)
         nearly = _nearly(scene, voice, said, rng, pool, count)
@@ -116,7 +120,7 @@ def _nearly(
     return dict(list(texts.items())[:count])
 
 
-def crowded(seeds: Sequence[int], world: World, size: int) -> Tensor:
+def crowded(seeds: Sequence[int], world: World, size: int, version: Version = 1) -> Tensor:
     """Scenes of one to four objects, often edited, as (n, 3, size, size) in [-1, 1].
 
     An autoencoder learns little from empty places, so these have few.
@@ -124,6 +128,7 @@ def crowded(seeds: Sequence[int], world: World, size: int) -> Tensor:
     pictures = []
     for seed in seeds:
         rng = Random(seed)
-        scene = sample_scene(rng, catalogue(world), count=rng.choice((1, 2, 3, 3)))
+        counts = (1, 2, 3, 3) if version == 1 else (2, 3, 4, 4)
+        scene = sample_scene(rng, catalogue(world), rng.choice(counts), version)
         pictures.append(render(sometimes_edited(scene, rng, catalogue(world), 0.7), size))
     return to_tensor(pictures)

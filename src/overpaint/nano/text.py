@@ -9,14 +9,18 @@ from transformers import CLIPTokenizer
 
 from overpaint.files import dir_aside
 from overpaint.scenes.catalogue import COLOURS, catalogue
+from overpaint.scenes.edits import kinds_of
 from overpaint.scenes.examples import sample_caption, sample_example
-from overpaint.scenes.phrasings import PHRASINGS
+from overpaint.scenes.layout import Version
+from overpaint.scenes.phrasings import phrasings
 
-MAX_TOKENS = 32
+MAX_TOKENS = 32  # the longest of 300 instructions that say two things in one has 31
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
-def train_tokenizer(out: Path, vocab_size: int = 1400, examples: int = 3000) -> Path:
+def train_tokenizer(
+    out: Path, vocab_size: int = 1400, examples: int = 3000, version: Version = 1
+) -> Path:
     """Learn the merges and write `out/tokenizer`, which `CLIPTokenizer` loads."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -28,7 +32,7 @@ def train_tokenizer(out: Path, vocab_size: int = 1400, examples: int = 3000) -> 
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, end_of_word_suffix="</w>", show_progress=False
     )
-    learner.train_from_iterator(_corpus(examples), trainer)
+    learner.train_from_iterator(_corpus(examples, version), trainer)
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [*alphabet, *(letter + "</w>" for letter in alphabet)]
@@ -45,12 +49,14 @@ def train_tokenizer(out: Path, vocab_size: int = 1400, examples: int = 3000) -> 
     return out / "tokenizer"
 
 
-def _corpus(examples: int) -> list[str]:
+def _corpus(examples: int, version: Version) -> list[str]:
     """Words of the whole catalogue and of every phrasing, held-out ones too: words are no secret."""
-    texts = [text for lines in PHRASINGS.values() for text in lines] * 20
+    every = [(kind, held_out) for kind in kinds_of(version) for held_out in (False, True)]
+    texts = [text for kind in every for text in phrasings(*kind, version)] * 20
     for thing in catalogue("full"):
         texts += [thing.name, thing.plural, *thing.synonyms] * 10
     texts += list(COLOURS) * 20
     for seed in range(examples):
-        texts += [sample_caption(seed, "full")[1], sample_example(seed, world="full").edit_prompt]
+        texts.append(sample_caption(seed, "full", version=version)[1])
+        texts.append(sample_example(seed, world="full", version=version).edit_prompt)
     return texts

@@ -13,6 +13,7 @@ from PIL import Image
 from overpaint.rows import Pair
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.examples import Split, sample_example
+from overpaint.scenes.layout import Version
 from overpaint.seeds import derive_seed
 
 
@@ -25,6 +26,7 @@ class SceneSet:
     split: Split = "train"
     world: World = "small"
     size: int = 64
+    version: Version = 1
 
     def example_seed(self, index: int) -> int:
         """The seed of the example at `index`."""
@@ -36,10 +38,11 @@ class SceneSet:
 
     def describe(self) -> str:
         """What the data set's card says; it names every setting."""
+        version = f"--world-version {self.version} " if self.version > 1 else ""
         return (
             f"{self.count} pairs with exact answers, written by\n\n"
             f"    overpaint scenes -n {self.count} --seed {self.seed} "
-            f"--split {self.split} --world {self.world} --size {self.size} -o DIR\n\n"
+            f"--split {self.split} --world {self.world} {version}--size {self.size} -o DIR\n\n"
             "mask is white where some right answer changes a pixel; where several answers are right "
             "(add), edited_image is one of them.\n\n"
             "Composed of OpenMoji artwork (https://openmoji.org), CC BY-SA 4.0."
@@ -55,7 +58,9 @@ def scene_rows(settings: SceneSet, shard: int, shards: int) -> Iterator[dict[str
     """The rows of one of `shards` shards, as `rows.Pair.to_row` gives them."""
     for index in range(shard, settings.count, shards):
         seed = settings.example_seed(index)
-        example = sample_example(seed, settings.split, settings.world, settings.size)
+        example = sample_example(
+            seed, settings.split, settings.world, settings.size, version=settings.version
+        )
         yield Pair(
             original_prompt=example.original_prompt,
             edit_prompt=example.edit_prompt,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from overpaint.scenes.catalogue import COLOURS, Thing
-from overpaint.scenes.layout import Item, Look, Scene
+from overpaint.scenes.layout import FITTED_SIZE, Item, Look, Scale, Scene, Version
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,10 @@ class Edit:
     y: Thing | None = None
     colour: str = ""
     place: str = ""
+    about: tuple[int, ...] = ()
+    """Which objects of the scene are meant, as numbers of its items: those of `x`, and of `y`."""
+    parts: tuple[Edit, ...] = ()
+    """Of two edits in one: both, in the order in which they are done."""
 
 
 def _pick(scene: Scene, rng: Random) -> tuple[int, Item]:
@@ -40,14 +44,18 @@ def _replace(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
     index, item = _pick(scene, rng)
     new = _absent(scene, rng, pool)
     answer = scene.with_item(index, replace(item, thing=new))
-    return Edit("replace", (answer,), x=item.thing, y=new)
+    return Edit("replace", (answer,), x=item.thing, y=new, about=(index,))
 
 
 def _added(scene: Scene, thing: Thing, place: str) -> Scene:
-    return replace(scene, items=(*scene.items, Item(thing, place)))
+    fitted = scene.version == 2
+    item = Item(thing, place, FITTED_SIZE, fitted=True) if fitted else Item(thing, place)
+    return replace(scene, items=(*scene.items, item))
 
 
 def _add_at(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
+    if not scene.free_places():
+        return None
     place = rng.choice(scene.free_places())
     new = _absent(scene, rng, pool)
     return Edit("add at", (_added(scene, new, place),), y=new, place=place)
@@ -55,6 +63,8 @@ def _add_at(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
 
 def _add(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
     """Any free place is right; the first answer, drawn at random, is the one that training sees."""
+    if not scene.free_places():
+        return None
     new = _absent(scene, rng, pool)
     places = rng.sample(scene.free_places(), len(scene.free_places()))
     return Edit("add", tuple(_added(scene, new, place) for place in places), y=new)
@@ -63,7 +73,7 @@ def _add(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
 def _remove(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
     index, item = _pick(scene, rng)
     rest = (*scene.items[:index], *scene.items[index + 1 :])
-    return Edit("remove", (replace(scene, items=rest),), x=item.thing)
+    return Edit("remove", (replace(scene, items=rest),), x=item.thing, about=(index,))
 
 
 def _background(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
@@ -75,14 +85,16 @@ def _recolour(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None
     index, item = _pick(scene, rng)
     colour = rng.choice(COLOURS)
     answer = scene.with_item(index, replace(item, colour=colour))
-    return Edit("recolour", (answer,), x=item.thing, colour=colour)
+    return Edit("recolour", (answer,), x=item.thing, colour=colour, about=(index,))
 
 
 def _move(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
+    if not scene.free_places():
+        return None
     index, item = _pick(scene, rng)
     place = rng.choice(scene.free_places())
     answer = scene.with_item(index, replace(item, place=place))
-    return Edit("move", (answer,), x=item.thing, place=place)
+    return Edit("move", (answer,), x=item.thing, place=place, about=(index,))
 
 
 def _swap(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
@@ -96,17 +108,23 @@ def _swap(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
             replace(second, place=first.place, dx=first.dx, dy=first.dy),
         ),
     )
-    return Edit("swap", (answer,), x=first.thing, y=second.thing)
+    return Edit("swap", (answer,), x=first.thing, y=second.thing, about=(0, 1))
 
 
 def _enlarge(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
-    index, item = _pick(scene, rng)
-    return Edit("enlarge", (scene.with_item(index, replace(item, scale="big")),), x=item.thing)
+    return _scaled("enlarge", scene, rng, "big")
 
 
 def _shrink(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
+    return _scaled("shrink", scene, rng, "tiny")
+
+
+def _scaled(kind: str, scene: Scene, rng: Random, scale: Scale) -> Edit | None:
     index, item = _pick(scene, rng)
-    return Edit("shrink", (scene.with_item(index, replace(item, scale="tiny")),), x=item.thing)
+    if item.scale == scale and scene.version == 2:
+        return None
+    answer = scene.with_item(index, replace(item, scale=scale))
+    return Edit(kind, (answer,), x=item.thing, about=(index,))
 
 
 def _look(look: Look) -> Callable[[Scene, Random, tuple[Thing, ...]], Edit | None]:
@@ -133,6 +151,63 @@ EDITS: dict[str, tuple[Callable[[Scene, Random, tuple[Thing, ...]], Edit | None]
     "night": (_look("night"), 0.5),
 }
 KINDS = tuple(EDITS)
+_WHOLE = ("background", "line drawing", "greyscale", "night")  # change the picture as a whole
+_HIDES_COLOURS = ("line drawing", "greyscale")
+
+
+def _two_in_one(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
+    """An edit of an object and another one: of the whole picture, or of another object."""
+    objects = tuple(kind for kind in KINDS if kind not in _WHOLE)
+    first = sample_edit(scene, rng, pool, objects)
+    if first is None:
+        return None
+    if len(first.answers) == 1 and rng.random() < 0.5:
+        second = _of_another(first, scene, rng, pool)
+    else:
+        second = _of_all(first, scene, rng, pool)
+    return second and replace(second, kind="two in one", x=first.x, y=first.y)
+
+
+def _of_all(first: Edit, scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
+    """Both edits, the second of the whole picture and visible beside the first."""
+    kinds = tuple(k for k in _WHOLE if not (first.kind == "recolour" and k in _HIDES_COLOURS))
+    second = sample_edit(scene, rng, pool, kinds)
+    assert second is not None
+    (wanted,) = second.answers
+    answers = tuple(
+        replace(answer, background=wanted.background, look=wanted.look) for answer in first.answers
+    )
+    return Edit("", answers, parts=(first, second))
+
+
+def _of_another(first: Edit, scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
+    """Both edits, the second of an object that the first leaves alone."""
+    kinds = ("replace", "add at", "remove", "recolour", "move", "enlarge", "shrink")
+    present = [item.thing for item in scene.items]
+    second = sample_edit(first.answers[0], rng, pool, kinds) if first.answers[0].items else None
+    if second is None or second.y in present or second.x in (first.x, first.y):
+        return None
+    if second.x is not None and second.x not in present:
+        return None
+    about = () if second.x is None else (present.index(second.x),)
+    return Edit("", second.answers, parts=(first, replace(second, about=about)))
+
+
+def _keep(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
+    return Edit("keep", (scene,))
+
+
+# What version 2 adds.
+_MORE_EDITS: dict[str, tuple[Callable[[Scene, Random, tuple[Thing, ...]], Edit | None], float]] = {
+    "two in one": (_two_in_one, 2.0),
+    "keep": (_keep, 0.5),
+}
+_ALL_EDITS = {**EDITS, **_MORE_EDITS}
+
+
+def kinds_of(version: Version) -> tuple[str, ...]:
+    """The kinds of edit that a version of the world knows: 13, or 15 in version 2."""
+    return KINDS if version == 1 else tuple(_ALL_EDITS)
 
 
 def sample_edit(
@@ -141,8 +216,8 @@ def sample_edit(
     """Draw a kind by its weight, then an edit of that kind; None where none of the kinds applies."""
     left = list(kinds)
     while left:
-        kind = rng.choices(left, [EDITS[k][1] for k in left])[0]
-        edit = EDITS[kind][0](scene, rng, pool)
+        kind = rng.choices(left, [_ALL_EDITS[k][1] for k in left])[0]
+        edit = _ALL_EDITS[kind][0](scene, rng, pool)
         if edit is not None:
             return edit
         left.remove(kind)

@@ -16,10 +16,11 @@ import numpy as np
 
 from overpaint.scenes.captions import a_or_an, caption, sample_voice, with_article, word
 from overpaint.scenes.catalogue import Thing, World, catalogue, things
-from overpaint.scenes.edits import KINDS, Edit, sample_edit, sometimes_edited
-from overpaint.scenes.layout import Scene, sample_scene
+from overpaint.scenes.edits import Edit, kinds_of, sample_edit, sometimes_edited
+from overpaint.scenes.layout import Scene, Version, sample_scene
 from overpaint.scenes.phrasings import PLACE_WORDS, phrasings
 from overpaint.scenes.rendering import render
+from overpaint.scenes.wording import say
 from overpaint.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Example:
 
     @property
     def kind(self) -> str:
-        """The kind of edit, one of `KINDS`."""
+        """The kind of edit, one of `kinds_of(version)`."""
         return self.edit.kind
 
     @cached_property
@@ -74,7 +75,8 @@ def sample_example(
     split: Split = "train",
     world: World = "small",
     size: int = 64,
-    kinds: tuple[str, ...] = KINDS,
+    kinds: tuple[str, ...] | None = None,
+    version: Version = 1,
 ) -> Example:
     """The example of a seed: same arguments, same bytes.
 
@@ -83,18 +85,23 @@ def sample_example(
         split: `train`, `heldout` or `novel`.
         world: `small` (40 objects in edits, 8 novel) or `full` (163 and 26).
         size: side of the pictures in pixels, 8 to 4096.
-        kinds: kinds of edit to draw from.
+        kinds: kinds of edit to draw from; none: all that the version knows.
+        version: of the world, see `layout`.
     """
-    rng = Random(derive_seed(seed, "scene", split, world))
+    name = (seed, "scene", split, world)
+    rng = Random(derive_seed(*name) if version == 1 else derive_seed(*name, version))
+    kinds = kinds_of(version) if kinds is None else kinds
     pool = things(world, "seen") if split == "train" or split == "heldout" else catalogue(world)
     while True:
-        scene = sample_scene(rng, pool)
+        scene = sample_scene(rng, pool, version=version)
         if (is_held_out(scene) != (split == "heldout")) and split != "novel":
             continue
         edit = sample_edit(scene, rng, pool, kinds)
         if edit is None or (split == "novel" and not _shows_novel(scene, edit)):
             continue
-        voice = sample_voice(rng, with_places=edit.kind in ("move", "swap", "add at"))
+        held_out = split == "heldout"
+        places_matter = any(e.kind in ("move", "swap", "add at") for e in (edit, *edit.parts))
+        voice = sample_voice(rng, with_places=places_matter)
         example = Example(
             seed=seed,
             split=split,
@@ -102,11 +109,15 @@ def sample_example(
             size=size,
             scene=scene,
             edit=edit,
-            edit_prompt=instruction(edit, rng, held_out=split == "heldout"),
+            edit_prompt=(
+                instruction(edit, rng, held_out)
+                if version == 1
+                else say(edit, scene, rng, held_out)
+            ),
             original_prompt=caption(scene, voice),
             edited_prompt=caption(edit.answers[0], voice),
         )
-        if distance(example.original, example.targets[0]) >= _NO_OP:
+        if edit.kind == "keep" or distance(example.original, example.targets[0]) >= _NO_OP:
             return example
 
 
@@ -117,7 +128,7 @@ def is_held_out(scene: Scene) -> bool:
 
 def _shows_novel(scene: Scene, edit: Edit) -> bool:
     """An edit that names objects must name a novel one; one of the whole picture must show one."""
-    named = [thing for thing in (edit.x, edit.y) if thing is not None]
+    named = [t for e in (edit, *edit.parts) for t in (e.x, e.y) if t is not None]
     shown = named or [item.thing for item in scene.items]
     return any(thing.role == "novel" for thing in shown)
 
@@ -128,7 +139,7 @@ def distance(a: Pixels, b: Pixels) -> float:
 
 
 def instruction(edit: Edit, rng: Random, held_out: bool) -> str:
-    """Say an edit in words, with one of the phrasings of its kind."""
+    """Say an edit in words, with one of version 1's phrasings of its kind; see `wording.say`."""
     template = rng.choice(phrasings(edit.kind, held_out))
     place = rng.choice(PLACE_WORDS).format(edit.place)
     synonym = rng.choice((1, 2)) if rng.random() < 0.15 else 0
@@ -164,7 +175,11 @@ def candidates(example: Example, count: int = 32) -> list[Pixels]:
             wrong.append(picture)
     while len(wrong) < count - 1:
         other = sample_example(
-            rng.getrandbits(62), example.split, example.world, example.size, KINDS
+            rng.getrandbits(62),
+            example.split,
+            example.world,
+            example.size,
+            version=example.scene.version,
         )
         if all(distance(other.targets[0], right) >= _SAME for right in example.targets):
             wrong.append(other.targets[0])
@@ -176,18 +191,21 @@ def _other_targets(example: Example, rng: Random) -> Iterator[Pixels]:
     seen_only = example.split != "novel"
     pool = things(example.world, "seen") if seen_only else catalogue(example.world)
     for attempt in range(400):
-        kinds = (example.kind,) if attempt % 2 == 0 else KINDS
+        kinds = (example.kind,) if attempt % 2 == 0 else kinds_of(example.scene.version)
         edit = sample_edit(example.scene, rng, pool, kinds)
         if edit is not None:
             yield render(edit.answers[0], example.size)
 
 
-def sample_caption(seed: int, world: World = "small", edited: float = 0.5) -> tuple[Scene, str]:
+def sample_caption(
+    seed: int, world: World = "small", edited: float = 0.5, version: Version = 1
+) -> tuple[Scene, str]:
     """A scene over the whole catalogue, novel objects too, with its caption.
 
     `edited` is the share of scenes that an edit has changed: at night, with a big cat, ...
     """
-    rng = Random(derive_seed(seed, "caption", world))
-    scene = sample_scene(rng, catalogue(world))
+    name = (seed, "caption", world)
+    rng = Random(derive_seed(*name) if version == 1 else derive_seed(*name, version))
+    scene = sample_scene(rng, catalogue(world), version=version)
     scene = sometimes_edited(scene, rng, catalogue(world), edited)
     return scene, caption(scene, sample_voice(rng))

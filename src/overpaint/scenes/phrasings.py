@@ -1,10 +1,20 @@
-"""How each kind of edit is said: ten phrasings a kind, the last two held out of training.
+"""How each kind of edit is said.
 
-Slots: {x} an object in the picture, {y} another (new or present), {colour}, {place}; {a_y} and
-{a_colour} come with their article, {to_place} with "to the".
+Version 1: ten phrasings a kind, the last two held out of training. Slots: {x} an object in the
+picture, {y} another (new or present), {colour}, {place}; {a_y} and {a_colour} come with their
+article, {to_place} with "to the".
+
+Version 2: thirty and more a kind, a fifth held out; `phrasings.tsv` says which slots they have.
 """
 
 from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from overpaint.scenes.layout import Version
 
 HELD_OUT = 2  # phrasings at the end of each list that no training pair uses: a fifth
 
@@ -170,7 +180,30 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
 PLACE_WORDS = ("in the {}", "at the {}", "in the {} corner")
 
 
-def phrasings(kind: str, held_out: bool) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Phrasing:
+    """One of version 2; a `command` ("remove ...") is one that "please" fits before."""
+
+    text: str
+    command: bool
+
+
+def phrasings(kind: str, held_out: bool, version: Version = 1) -> tuple[str, ...]:
     """The templates of a kind that training uses, or those held out of it."""
+    if version == 2:
+        return tuple(phrasing.text for phrasing in varied(kind, held_out))
     every = PHRASINGS[kind]
     return every[-HELD_OUT:] if held_out else every[:-HELD_OUT]
+
+
+@cache
+def varied(kind: str, held_out: bool) -> tuple[Phrasing, ...]:
+    """Version 2's templates of a kind that training uses, or those held out of it."""
+    lines = (files("overpaint.scenes") / "phrasings.tsv").read_text(encoding="utf-8").splitlines()
+    table = csv.DictReader((line for line in lines if not line.startswith("#")), delimiter="\t")
+    chosen = "heldout" if held_out else "train"
+    return tuple(
+        Phrasing(row["phrasing"], row["form"] == "do")
+        for row in table
+        if (row["kind"], row["set"]) == (kind, chosen)
+    )

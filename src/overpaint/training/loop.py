@@ -34,6 +34,7 @@ from overpaint.training.checkpoints import Checkpoint, read_newest, write_checkp
 from overpaint.training.ema import Ema
 from overpaint.training.log import Log
 from overpaint.training.meter import Meter
+from overpaint.training.muon import Muon
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 from overpaint.training.stopping import Wish, waiting_for_stops
@@ -171,13 +172,7 @@ class _Run:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.to(accelerator.device).train()
         trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained,
-            lr=settings.learning_rate,
-            betas=(settings.adam_beta1, settings.adam_beta2),
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        optimizer = _optimizer(trained, settings)
         ema = None if settings.ema_decay is None else Ema(trained, settings.ema_decay)
         if settings.compile:
             model.compile()
@@ -375,6 +370,19 @@ def end_processes() -> None:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+
+
+def _optimizer(trained: list[nn.Parameter], settings: LoopSettings) -> torch.optim.Optimizer:
+    betas = (settings.adam_beta1, settings.adam_beta2)
+    if settings.optimizer == "muon":
+        return Muon(trained, settings.learning_rate, betas, settings.weight_decay)
+    return torch.optim.AdamW(
+        trained,
+        lr=settings.learning_rate,
+        betas=betas,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
 
 
 def named_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -23,6 +23,9 @@ class LoopSettings(BaseModel, extra="forbid", frozen=True):
     warmup_steps: int = Field(
         default=0, ge=0, description="of the learning rate, from nothing to its full height"
     )
+    optimizer: Literal["adamw", "muon"] = Field(
+        default="adamw", description="muon: orthogonalised steps for the weights of hidden layers"
+    )
     weight_decay: float = Field(default=0.01, ge=0)
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     adam_beta2: float = Field(default=0.999, ge=0, lt=1)
