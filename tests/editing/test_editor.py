@@ -223,12 +223,14 @@ def test_whole_numbers_of_any_kind_are_whole_numbers(editor, kind):
     seeds = np.array([2, 3], dtype=np.int16)
     pairs = editor.edit_pairs([scene()] * 2, [WORDS] * 2, seed=seeds, num_inference_steps=1)
     assert [e.seed for e in pairs] == [2, 3]
+    (alone,) = editor.edit_pairs([scene()], [WORDS], seed=np.array(5), num_inference_steps=1)
+    assert alone.seed == 5
 
 
 @pytest.mark.parametrize("name", ["seed", "num", "num_inference_steps", "resolution", "batch_size"])
 @pytest.mark.parametrize("value", [2.0, "2", np.float32(2), [2]])
 def test_what_is_no_whole_number_is_one_sentence(editor, name, value):
-    with pytest.raises(UserError, match="must be a whole number"):
+    with pytest.raises(UserError, match="give a whole number"):
         editor.edit(scene(), WORDS, **{name: value})
 
 

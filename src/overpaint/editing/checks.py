@@ -23,7 +23,7 @@ def whole_number(value: Any, name: str) -> int:
         return operator.index(value)
     except TypeError:
         shown = shorten(repr(value))
-        raise UserError(f"{name} must be a whole number, this is {shown}.") from None
+        raise UserError(f"{name} {shown} does not work: give a whole number.") from None
 
 
 def check_texts(instructions: Sequence[str]) -> list[str]:
@@ -53,7 +53,7 @@ def check_seeds(seed: int, num: int) -> list[int]:
     Raises:
         UserError: there would be none, or one is no number that a random stream takes.
     """
-    seed, num = whole_number(seed, "the seed"), whole_number(num, "num")
+    seed, num = whole_number(seed, "seed"), whole_number(num, "num")
     if num < 1:
         raise UserError(f"num {num} does not work: it must be at least 1.")
     if not 0 <= seed <= MAX_SEED - num:
@@ -67,7 +67,11 @@ def seeds_of(seed: int | Sequence[int], count: int) -> list[int]:
     Raises:
         UserError: their number differs from `count`, or as `check_seeds`.
     """
-    given = list(seed) if isinstance(seed, Iterable) else [seed] * count
+    given: list[Any] = [seed] * count
+    if (
+        isinstance(seed, Iterable) and getattr(seed, "ndim", 1) > 0
+    ):  # an array of no axes is a number
+        given = list(seed)
     if len(given) != count:
         raise UserError(f"{count} pictures do not match {len(given)} seeds.")
     return [one for number in given for one in check_seeds(number, 1)]

@@ -362,7 +362,7 @@ class Editor:
         if steps is None:
             return self.model.defaults.num_inference_steps
         most = int(self.model.scheduler.config.num_train_timesteps)
-        if not 1 <= (steps := whole_number(steps, "the number of steps")) <= most:
+        if not 1 <= (steps := whole_number(steps, "number of steps")) <= most:
             raise UserError(f"{steps} steps do not work: take from 1 to {most}.")
         return steps
 
