@@ -65,6 +65,11 @@ def test_what_is_quickly_made_again_gives_way(tmp_path: Path) -> None:
         other.finish()
     assert other.state() == "whole"
     assert Artifact(tmp_path, A, tmp_path / "data").state() == "other"
+    third = Artifact(tmp_path, {"model": "b", "stage": "report"}, tmp_path / "data")
+    words = "stage was none and is now report"
+    with pytest.raises(UserError, match=words), third.being_made(replace=True):
+        pass  # what another stage made never gives way
+    assert other.state() == "whole"
 
 
 def test_an_origin_without_work_binds_nobody(tmp_path: Path) -> None:

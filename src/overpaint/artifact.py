@@ -41,8 +41,8 @@ _NAMED = 5  # differences in a sentence
 class Artifact:
     """What a stage makes, and all that it makes it from.
 
-    `origin` (JSON values) holds the settings that bind, the digests of every input's content, the
-    number format and the kind of device. `last` holds the settings that only the last step depends
+    `origin` (JSON values) holds the stage, the settings that bind, the digests of every input's
+    content, the number format and the kind of device. `last` holds the settings that only the last step depends
     on. `content` is what the next stage reads, a file or a folder; by default all of `folder`.
     """
 
@@ -102,7 +102,8 @@ class Artifact:
     def being_made(self, *, replace: bool = False) -> Iterator[None]:
         """Have the folder for oneself while the block runs, with the origin written into it.
 
-        With `replace`, an artifact of another origin gives way: for what is quickly made again.
+        With `replace`, an artifact of the same stage and another origin gives way: for what is
+        quickly made again.
 
         Raises:
             UserError: the folder holds something else or what was made from another origin, another
@@ -163,11 +164,16 @@ class Artifact:
             foreign = self._foreign()
             if foreign:
                 raise UserError(f"{foreign[0]}: choose another folder, or delete it.")
-        elif not replace and (found := self.differences()):
+        elif not (replace and self._is_of_stage()) and (found := self.differences()):
             raise UserError(
                 f"{self.folder} was made from something else ({'; '.join(found[:_NAMED])}): choose "
                 "another folder, or delete it to make it anew."
             )
+
+    def _is_of_stage(self) -> bool:
+        """Whether the folder holds what the same stage made, of whatever origin."""
+        kept = self._kept()
+        return kept is not None and kept["origin"].get("stage") == self.origin.get("stage")
 
     def _foreign(self) -> list[str]:
         """What is there although nothing says what it was made from, in words."""

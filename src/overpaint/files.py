@@ -124,7 +124,7 @@ def sweep(path: str | Path) -> None:
     process is filling just now (`dir_aside`) stays. Where a process was killed as it exchanged an
     old folder for a new one, the old one is brought back.
     """
-    path = Path(path)
+    path = followed(path)
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     for left in beside:
         match = _ASIDE.fullmatch(left.name)

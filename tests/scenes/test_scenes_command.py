@@ -62,7 +62,9 @@ def test_other_settings_in_the_same_folder_are_refused(
 ) -> None:
     assert main(["scenes", "-n", "3", "-o", str(tmp_path / "s")]) == 0
     assert main(["scenes", "-n", "3", "--seed", "9", "-o", str(tmp_path / "s")]) == 1
-    assert "already holds something else" in capsys.readouterr().err
+    assert (
+        "was made from something else (scenes.seed was 0 and is now 9)" in capsys.readouterr().err
+    )
 
 
 def test_both_versions_of_the_world_are_written(tmp_path: Path) -> None:

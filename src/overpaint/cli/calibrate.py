@@ -45,7 +45,11 @@ def calibrate(
     sample = calibration.SceneSample(scenes, seed, split.value, world.value, size)
     place = pick_device(device)
     loaded = load_clip(clip, place)
-    origin = {"clip": clip_origin(clip), **calibration.sample_origin(sample, precision)}
+    origin = {
+        "stage": "calibration",
+        "clip": clip_origin(clip),
+        **calibration.sample_origin(sample, precision),
+    }
     artifact = Artifact(output, {**origin, "device": place.type}, output / "calibration.json")
     with artifact.being_made():
         found = calibration.calibrate(loaded, sample, precision)

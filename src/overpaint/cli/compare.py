@@ -23,6 +23,8 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say which of two evaluated models is better, on which kinds of edit, and how sure it is."""
+    from overpaint.artifact import Artifact
+    from overpaint.digests import text_digest
     from overpaint.evaluation.comparison import merge_reports
     from overpaint.evaluation.page import Pictures, write_page
     from overpaint.evaluation.report import read_report, write_report
@@ -32,8 +34,13 @@ def compare(
     here = {model.label for model in merged.models[: len(first.models)]}
     across = [c for c in merged.comparisons if c.a in here and c.b not in here]
     if output is not None:
-        write_report(merged, output)
-        write_page(merged, Pictures(), output / "report.html")
+        sides = [text_digest([report.model_dump_json()]) for report in (first, second)]
+        origin = {"stage": "comparison", "a": sides[0], "b": sides[1]}
+        artifact = Artifact(output, origin, output / "report.json")
+        with artifact.being_made():
+            write_report(merged, output)
+            write_page(merged, Pictures(), output / "report.html")
+            artifact.finish()
     if as_json:
         print_json(_as_json(merged, across, output))
         return

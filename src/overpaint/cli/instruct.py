@@ -164,7 +164,10 @@ def examples(
 
     by_hand = everyday_triplets()
     rows = [row.to_row() for row in chain(by_hand, scene_triplets(scenes, seed))]
-    origin = {"triplets": text_digest(json.dumps(row, sort_keys=True) for row in rows)}
+    origin = {
+        "stage": "examples",
+        "triplets": text_digest(json.dumps(row, sort_keys=True) for row in rows),
+    }
     artifact = Artifact(output, origin, output / "data")
     with artifact.being_made():
         write_shard(output, 0, 1, rows, written_features())

@@ -51,6 +51,7 @@ def merge_reports(a: Report, b: Report) -> Report:
         )
     same = a.data == b.data
     notes = [] if same else ["The reports have different data: only shared cases are compared."]
+    notes += _other_judges(a, b)
     merged = make_report(
         title=a.title if same else f"{a.title} / {b.title}",
         data=a.data if same else {"a": a.data, "b": b.data},
@@ -62,6 +63,17 @@ def merge_reports(a: Report, b: Report) -> Report:
     )
     alone = dict.fromkeys(words for one in merged.comparisons for words in only_in_words(one))
     return merged.model_copy(update={"notes": [*merged.notes, *alone]})
+
+
+def _other_judges(a: Report, b: Report) -> list[str]:
+    """A note for each judge that is not the same model in both reports."""
+    before, after = (dict(report.origin.get("judges", {})) for report in (a, b))
+    return [
+        f"The reports were judged by different models ({name}): its similarities are of two scales, "
+        "and their differences mean nothing."
+        for name in sorted(before.keys() & after.keys())
+        if None not in (before[name], after[name]) and before[name] != after[name]
+    ]
 
 
 def only_in_words(comparison: Comparison) -> list[str]:

@@ -131,7 +131,7 @@ def artifact_of(
         UserError: a model is not there or cannot be read.
     """
     named = {k: model_origin(v) for k, v in zip(labels(models), models, strict=True)}
-    origin = {**basis, "models": named, "extras": extras.origin()}
+    origin = {"stage": "report", **basis, "models": named, "extras": extras.origin()}
     return Artifact(out, origin, out / "report.json")
 
 
@@ -141,7 +141,7 @@ def _evaluate_model(
     """One model over the cases and through the extra sections, into `made`."""
     cases, settings, found = setting.cases, setting.sampling, setting.judges
     sampling = sampling_of_editor(editor, settings)
-    origin = {**setting.basis, "model": model_origin(name), "sampling": sampling}
+    origin = {"stage": "cases", **setting.basis, "model": model_origin(name), "sampling": sampling}
     folder = setting.folder / label
     place = folder_of(folder / "cases", origin)
     artifact = Artifact(place, origin, place / "data")

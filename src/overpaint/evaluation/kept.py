@@ -21,6 +21,7 @@ def kept_result(
     Raises:
         UserError: the folder cannot be written; or as `compute`.
     """
+    origin = {**origin, "stage": "result"}
     place = folder_of(folder, origin)
     path = place / "result.json"
     artifact = Artifact(place, origin, path)

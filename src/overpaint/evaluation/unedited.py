@@ -63,7 +63,12 @@ def score_unedited(
 
     Its scores are kept in `folder`; of `basis` (see `origin.basis_of`) the cases and judges count.
     """
-    origin = {"model": UNEDITED, "cases": basis["cases"], "judges": basis["judges"]}
+    origin = {
+        "stage": "cases",
+        "model": UNEDITED,
+        "cases": basis["cases"],
+        "judges": basis["judges"],
+    }
     place = folder_of(folder, origin)
     results = run_cases(open_stage, cases, Artifact(place, origin, place / "data"), engine)
     return model_report(UNEDITED, UNEDITED, None, {}, results)

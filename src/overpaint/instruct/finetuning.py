@@ -122,6 +122,7 @@ def artifact_of(
         UserError: there is no such base, or it cannot be read.
     """
     origin = {
+        "stage": "writer",
         "triplets": text_digest(json.dumps(row.to_row(), sort_keys=True) for row in rows),
         "base": writer_origin(model),
         "format": settings.format,

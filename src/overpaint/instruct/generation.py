@@ -103,6 +103,7 @@ def artifact_of(
 ) -> Artifact:
     """The folder of triplets of these captions; `writer` is that of `generate`."""
     origin = {
+        "stage": "triplets",
         "captions": text_digest(sorted(captions)),
         "writer": dict(writer),
         "format": settings.format,

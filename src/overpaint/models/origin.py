@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from overpaint.digests import digest
+from overpaint.errors import UserError
 from overpaint.models.names import clip_folders, place_of
 
 
@@ -21,7 +22,10 @@ def model_origin(name: str | Path) -> str:
         return digest(place)
     from overpaint.models.hub import resolved_revision
 
-    return f"{name}@{resolved_revision(str(name))}"
+    revision = resolved_revision(name)
+    if revision is None:
+        raise UserError(f"there is no model {str(name)!r}: give nano, a folder, or a hub id.")
+    return f"{name}@{revision}"
 
 
 def clip_origin(name: str | Path) -> str:

@@ -105,6 +105,7 @@ def artifact_of(
     """
     parts = {"model", "controlnet", "clip"}
     origin = {
+        "stage": "pairs",
         "triplets": text_digest(sorted(json.dumps(row, sort_keys=True) for row in rows)),
         "parts": origins(settings),
         "settings": {name: v for name, v in binding(settings).items() if name not in parts},

@@ -34,7 +34,7 @@ class SceneSet:
 
     def origin(self) -> dict[str, Any]:
         """All that decides about the bytes: the settings, the artwork and what draws it."""
-        return {"scenes": asdict(self), "drawn by": drawn_by()}
+        return {"stage": "scenes", "scenes": asdict(self), "drawn by": drawn_by()}
 
     def describe(self) -> str:
         """What the data set's card says; it names every setting."""

@@ -55,7 +55,7 @@ def cached_arrays(
     Raises:
         UserError: the folder cannot be written, the disk is full, or another process fills it.
     """
-    origin = {**origin, "shapes": shapes, "dtype": dtype}
+    origin = {"stage": "cache", **origin, "shapes": shapes, "dtype": dtype}
     place = folder / f"{name}-{Artifact(folder, origin).key}"
     artifact = Artifact(place, origin)
     if is_main and artifact.state() != "whole":

@@ -80,6 +80,7 @@ def artifact_of(
         UserError: one of them is not there, or cannot be read.
     """
     origin = {
+        "stage": "editor",
         "pairs": digest(Path(pairs, "data")),
         "base": model_origin(model),
         **settings_origin(settings, accelerator),

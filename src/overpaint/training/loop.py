@@ -70,7 +70,12 @@ def fit(
     """
     accelerator = make_accelerator(settings)
     shapes = {key: list(tensor.shape) for key, tensor in named_weights(model).items()}
-    origin = {"weights": shapes, **(describe or {}), **settings_origin(settings, accelerator)}
+    origin = {
+        "stage": "training",
+        "weights": shapes,
+        **(describe or {}),
+        **settings_origin(settings, accelerator),
+    }
     with being_made(Artifact(out, origin), accelerator):
         return train_loop(accelerator, model, loss, settings, out, validate=validate, name=name)
 
