@@ -13,6 +13,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else threads spin where cores are busy
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="overpaint-tests-cache-")
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="overpaint-tests-")
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -32,4 +33,5 @@ def _no_cache_left() -> Iterator[None]:
     yield
     import shutil
 
-    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+    for name in ("HF_HOME", "XDG_CACHE_HOME"):
+        shutil.rmtree(os.environ[name], ignore_errors=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from overpaint.engine.threads import fixed_threads
 from overpaint.errors import UserError
 from overpaint.instruct.models import LanguageModel, load_language_model
 from overpaint.instruct.prompting import TextFormat, grammar
@@ -18,6 +20,13 @@ from tiny_language import CAPTIONS
 FORMAT = TextFormat("kinds")
 PROMPTS = [FORMAT.prompt(caption, "add") for caption in CAPTIONS[:6]]
 SHORT = {"max_new_tokens": 40, "max_instruction": 12, "max_caption": 16}
+
+
+@pytest.fixture(autouse=True)
+def _threads_of_a_run() -> Iterator[None]:
+    """As the engine computes: rounding depends on the number of threads."""
+    with fixed_threads():
+        yield
 
 
 def load(folder: Path) -> LanguageModel:
