@@ -102,7 +102,8 @@ MAX_CAPTION = 600  # characters; CLIP reads 77 tokens, some 300 characters, of a
 MAX_INSTRUCTION = 200
 TRIPLET_COLUMNS = tuple(field.name for field in fields(Triplet))
 PAIR_COLUMNS = tuple(field.name for field in fields(Pair))
-IMAGE_COLUMNS = ("original_image", "edited_image", "mask")
+PICTURE_COLUMNS = ("original_image", "edited_image")
+IMAGE_COLUMNS = (*PICTURE_COLUMNS, "mask")
 # What training cannot do without; public data has these three and often no other.
 NEEDED_PAIR_COLUMNS = ("original_image", "edit_prompt", "edited_image")
 

@@ -21,7 +21,8 @@ from overpaint.shards import write_shard
 
 
 def unedited(cases: CaseSet, folder: Path):  # type: ignore[no-untyped-def]
-    return score_unedited(partial(unedited_stage, cases, Scorer()), cases, folder, {}, None)
+    basis = {"cases": dict(cases.settings), "judges": {}}
+    return score_unedited(partial(unedited_stage, cases, Scorer()), cases, folder, basis, None)
 
 
 def test_the_input_scores_what_doing_nothing_scores(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_cases_from_the_training_pairs_are_recognised_one_by_one(tmp_path: Path)
     other = {**rows[3], "edit_prompt": "do something else"}
     write_shard(tmp_path / "test", 0, 1, [rows[9], rows[5], other, rows[2]], pair_features())
     cases = read_cases(tmp_path / "test")
-    trained = model_of(tmp_path / "model", [stored_digest(row) for row in rows[:8]])
+    trained = model_of(tmp_path / "model", [stored_digest(row, tmp_path) for row in rows[:8]])
     assert seen_in_training(trained, cases) == [cases.read(i).key for i in (1, 3)]
     assert seen_in_training(model_of(tmp_path / "other", []), cases) == []
 
@@ -92,9 +93,9 @@ def test_a_digest_is_of_pixels_and_words() -> None:
         "original_image": {"bytes": png_bytes(picture), "path": None},
         "edit_prompt": "make it night",
     }
-    assert stored_digest(row) == digest
+    assert stored_digest(row, Path()) == digest
     broken = {"bytes": png_bytes(picture)[:30], "path": None}
-    assert stored_digest({**row, "original_image": broken}) is None
+    assert stored_digest({**row, "original_image": broken}, Path()) is None
 
 
 def test_a_pair_may_lack_its_mask_and_be_known() -> None:
@@ -102,4 +103,4 @@ def test_a_pair_may_lack_its_mask_and_be_known() -> None:
     row = Pair(original_prompt="a", edit_prompt="b", edited_prompt="c", original_image=picture,
                edited_image=keep(picture)).to_row()  # fmt: skip
     assert row["mask"] is None
-    assert stored_digest(row) == row_digest(picture, "b")
+    assert stored_digest(row, Path()) == row_digest(picture, "b")

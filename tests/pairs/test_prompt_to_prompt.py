@@ -78,9 +78,7 @@ class Slow:
 @torch.no_grad()
 def transcription(model, request, candidate, mix=None, cross_fraction=0.0):
     """The latents of one candidate, original and edited: arXiv:2208.01626, algorithm 1."""
-    texts = encode_texts(
-        model, ["", request.original_prompt, request.edited_prompt], note=lambda sentence: None
-    )
+    texts = encode_texts(model, ["", request.original_prompt, request.edited_prompt])
     generator = torch.Generator().manual_seed(candidate.seed)
     noise = torch.randn(1, 8, 8, 8, generator=generator)
     schedulers = [make_scheduler(model.scheduler, "ddim") for _ in range(2)]

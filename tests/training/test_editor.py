@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from overpaint.cli import main
 from overpaint.errors import UserError
 from overpaint.files import name_aside
-from overpaint.models.train_rows import read_train_rows, row_digest
+from overpaint.models.train_rows import read_train_rows, stored_digest
 from overpaint.shards import read_pairs
 from overpaint.training.base import load_base
 from overpaint.training.editor import EditingLoss, split_rows, train_editor, work_folder
@@ -96,9 +96,7 @@ def test_a_text_to_image_parent_becomes_a_stock_editing_pipeline(
     assert json.loads((out / "overpaint.json").read_text())["guidance_scale"] == 3.0
     rows = read_train_rows(out)
     assert rows is not None
-    stored = [
-        row_digest(row["original_image"], row["edit_prompt"]) for row in read_pairs(pairs_folder)
-    ]
+    stored = [stored_digest(row, pairs_folder) for row in read_pairs(pairs_folder)]
     held_out = split_rows(len(stored), settings())[1]
     assert rows == {digest for i, digest in enumerate(stored) if i not in held_out}
     work = work_folder(out)
@@ -143,7 +141,9 @@ def test_what_training_cuts_or_lacks_is_said(
 
     picture = Image.new("RGB", (32, 32))
     long = ["make it red " * 40, "make it blue " * 40]
-    rows = [Pair("a", text, "b", picture, picture).to_row() for text in [*long, *long, "short"]]
+    common = {"original_prompt": "a", "edited_prompt": "b"}
+    common |= {"original_image": picture, "edited_image": picture}
+    rows = [Pair(edit_prompt=text, **common).to_row() for text in [*long, *long, "short"]]
     write_shard(tmp_path / "pairs", 0, 1, rows, pair_features())
     few = settings(steps=1, validation_pairs=2)
     train_editor(tmp_path / "pairs", editing_base, tmp_path / "out", few)
@@ -198,7 +198,7 @@ def test_what_does_not_fit_is_one_sentence(
     with pytest.raises(UserError, match="exists already"):
         train_editor(pairs_folder, editing_base, tmp_path / "taken", settings())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="must hold vae"):
+    with pytest.raises(UserError, match="has no scheduler folder"):
         load_base(tmp_path / "empty", settings(unet=UNET), CPU)
 
 

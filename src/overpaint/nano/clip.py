@@ -177,6 +177,8 @@ def train_clip(
 ) -> Path:
     """Train tokenizer and CLIP; write `out/model` (CLIPModel) and `out/tokenizer`.
 
+    Log and checkpoints go to `out/run`.
+
     `start` is the finished run to go on from, with its tokenizer. `autoencoder`, a run of that,
     is needed where the recipe asks for pictures that look drawn.
 
@@ -239,7 +241,7 @@ def train_clip(
     clip = build_clip(recipe, tokenizer)
     model = _Trained(clip, recipe)
     if start is not None:
-        newest = read_newest(start / "checkpoints")
+        newest = read_newest(start / "run" / "checkpoints")
         if newest is None:
             raise UserError(f"{start} holds no checkpoint of a CLIP to go on from.")
         model.load_state_dict(newest.parts["weights"])
@@ -250,7 +252,7 @@ def train_clip(
         model,
         loss,
         recipe.loop,
-        out,
+        out / "run",
         validate=validate,
         describe={
             **recipe.model_dump(mode="json", exclude={"loop"}),

@@ -50,7 +50,7 @@ def train_controlnet(
     """Train on edges of captioned scenes and write `out`, a ControlNetModel folder.
 
     `parent` is the pipeline folder of the text-to-image model; log and checkpoints go beside
-    `out`, to `OUT.training`, and the encoded pictures to `cache` (there by default).
+    `out`, to `OUT.training/run`, and the encoded pictures to `cache` (`OUT.training/cache` by default).
 
     Raises:
         UserError: there is no such parent.
@@ -84,7 +84,7 @@ def train_controlnet(
         controlnet,
         loss,
         recipe.loop,
-        work,
+        work / "run",
         describe={
             **recipe.model_dump(mode="json", exclude={"loop"}),
             "vae": hash_weights(parts.vae),

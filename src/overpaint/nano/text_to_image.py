@@ -55,8 +55,9 @@ def train_text_to_image(
 ) -> Path:
     """Train on captioned scenes and write `out`, a StableDiffusionPipeline folder.
 
-    `base` gives vae, text_encoder, tokenizer and scheduler; log, sheets and checkpoints go
-    beside `out`, to `OUT.training`, and the encoded pictures to `cache` (there by default).
+    `base` gives vae, text_encoder, tokenizer and scheduler; sheets go beside `out`, to
+    `OUT.training`, log and checkpoints to its `run/`, the encoded pictures to `cache` (its `cache/`
+    by default).
     """
     work = out.with_name(f"{out.name}.training")
     state = make_accelerator(recipe.loop)
@@ -78,7 +79,7 @@ def train_text_to_image(
         unet,
         loss,
         recipe.loop,
-        work,
+        work / "run",
         validate=validate,
         describe={
             **recipe.model_dump(mode="json", exclude={"loop", *_FREE}),
