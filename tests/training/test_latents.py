@@ -20,7 +20,7 @@ from overpaint.training.base import load_base
 from overpaint.training.cache import cached_arrays, hash_weights
 from overpaint.training.editor import EditingLoss
 from overpaint.training.encoding import decode, encode_mode, encode_texts, sample_target
-from overpaint.training.latents import EncodedBatches, precompute
+from overpaint.training.latents import EncodedBatches, precompute, read_pair
 from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
 from overpaint.training.validation import ValidationSheets
@@ -59,8 +59,8 @@ def test_encoders_keep_their_format_inside_the_loop_s_autocast(
     base, pairs = load_base(editing_base, s, CPU), read_pairs(pairs_folder)
     batches = EncodedBatches(pairs, base, s)
     rows, u = torch.arange(6), torch.rand(6, 4, generator=torch.Generator().manual_seed(0))
-    sheets = ValidationSheets([pairs[0]], base, s, pairs_folder)
-    plain, sheet = vars(batches.take(rows, u)), sheets._pixels("original_image")
+    sheets = ValidationSheets([read_pair(pairs, 0)], base, s, pairs_folder)
+    plain, sheet = vars(batches.take(rows, u)), sheets._pixels(0)
     edited = sheets._edit(base.unet, sheet, ["make it red"])
     with torch.autocast("cpu", torch.bfloat16):
         mixed = vars(batches.take(rows, u))
@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_never_said_to_be_unwritable(
         raise error
 
     with pytest.raises(type(error)) as caught:
-        cached_arrays(tmp_path, "a", {"x": (4, 2)}, "float32", fill, chunk=2, title="x")
+        cached_arrays(tmp_path, "a", {}, {"x": (4, 2)}, "float32", fill, chunk=2, title="x")
     assert caught.value is error
 
 
@@ -89,12 +89,15 @@ def test_a_broken_picture_of_a_pair_is_one_sentence(
     tmp_path: Path, pairs_folder: Path, editing_base: Path
 ) -> None:
     class Pairs:
+        folder = pairs_folder
+
         def __getitem__(self, row: int) -> dict[str, object]:
-            raise OSError("image file is truncated (3 bytes not processed)")
+            whole = read_pairs(pairs_folder)[row]
+            return {**whole, "edited_image": {"bytes": whole["edited_image"]["bytes"][:200]}}
 
     s = settings()
     batches = EncodedBatches(Pairs(), load_base(editing_base, s, CPU), s)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="cannot read pair 3: image file is truncated"):
+    with pytest.raises(UserError, match=r"row 3 of .*, edited_image: .*cut short|truncated"):
         batches.take(torch.tensor([3]), torch.zeros(1, 4))
 
 

@@ -19,7 +19,6 @@ from torch import Tensor
 from overpaint.cells import picture_of, text_of
 from overpaint.digests import text_digest
 from overpaint.parquet import ParquetRows
-from overpaint.rows import IMAGE_COLUMNS
 from overpaint.training.augmentation import View, draw_view, see
 from overpaint.training.cache import cached_arrays, hash_tokenizer, hash_weights
 from overpaint.training.encoding import encode_mode, encode_moments, encode_texts
@@ -131,7 +130,7 @@ def read_pair(pairs: ParquetRows, row: int) -> tuple[Image, Image, str]:
     """
     cells, where = pairs[row], f"row {row} of {pairs.folder}"
     original, edited = (
-        picture_of(cells[name], pairs.folder, f"{where}, {name}") for name in IMAGE_COLUMNS
+        picture_of(cells[name], pairs.folder, f"{where}, {name}") for name in ("original_image", "edited_image")
     )
     return original, edited, text_of(cells["edit_prompt"], f"{where}, edit_prompt")
 
