@@ -130,7 +130,8 @@ def read_pair(pairs: ParquetRows, row: int) -> tuple[Image, Image, str]:
     """
     cells, where = pairs[row], f"row {row} of {pairs.folder}"
     original, edited = (
-        picture_of(cells[name], pairs.folder, f"{where}, {name}") for name in ("original_image", "edited_image")
+        picture_of(cells[name], pairs.folder, f"{where}, {name}")
+        for name in ("original_image", "edited_image")
     )
     return original, edited, text_of(cells["edit_prompt"], f"{where}, edit_prompt")
 
