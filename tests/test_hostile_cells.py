@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from overpaint.cells import picture_of, text_of
+from overpaint.cells import pairs_digest, picture_of, text_of
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import read_cases
-from overpaint.shards import read_pairs, shard_path
+from overpaint.rows import PAIR_COLUMNS, pair_features, png_bytes
+from overpaint.shards import read_pairs, shard_path, write_shard
 from watching import nothing_outside
 
 
@@ -272,3 +273,28 @@ def test_flips_of_a_shard_are_noticed_or_do_not_matter(tmp_path: Path) -> None:
         except UserError:
             noticed += 1
     assert noticed > 20  # the others hit what no reader looks at
+
+
+@pytest.mark.parametrize("place", ["images/b.png", "c.md", ".hidden/d.png"])
+def test_pictures_that_cells_name_belong_to_what_is_made_from_them(
+    tmp_path: Path, place: str
+) -> None:
+    """A data set's digest sees them wherever in its folder they lie."""
+    root = tmp_path / "pairs"
+    picture = root / place
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(png_bytes(Image.new("RGB", (16, 16), "red")))
+    cells = {"bytes": None, "path": place}
+    row = {
+        "original_prompt": "a cat",
+        "edit_prompt": "make it red",
+        "edited_prompt": "a red cat",
+        "original_image": cells,
+        "edited_image": {"bytes": picture.read_bytes(), "path": "/not/here.png"},
+    }
+    write_shard(root, 0, 1, [{**dict.fromkeys(PAIR_COLUMNS), **row}], pair_features())
+    before = pairs_digest(read_pairs(root)), read_cases(root).settings["sha256"]
+    assert len(set(before)) == 1
+    picture.write_bytes(png_bytes(Image.new("RGB", (16, 16), "blue")))
+    after = pairs_digest(read_pairs(root)), read_cases(root).settings["sha256"]
+    assert len({*before, *after}) == 2

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from overpaint.artifact import Artifact, last_step
+from overpaint.cells import pairs_digest
 from overpaint.diffusion.conditioning_dropout import choose, drop_image, drop_text
 from overpaint.diffusion.noising import add_noise, target
-from overpaint.digests import digest
 from overpaint.files import beside
 from overpaint.models import EditDefaults, EditingModel, quiet_libraries, save_pipeline
 from overpaint.models.encoding import shorten
@@ -81,7 +81,7 @@ def artifact_of(
     """
     origin = {
         "stage": "editor",
-        "pairs": digest(Path(pairs, "data")),
+        "pairs": pairs_digest(read_pairs(pairs)),
         "base": model_origin(model),
         **settings_origin(settings, accelerator),
     }
