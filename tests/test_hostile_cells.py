@@ -18,9 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from overpaint.artifact import Artifact
 from overpaint.cells import pairs_digest, picture_of, text_of
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import read_cases
+from overpaint.formats import read_rows
+from overpaint.parquet import ParquetRows
 from overpaint.rows import PAIR_COLUMNS, pair_features, png_bytes
 from overpaint.shards import read_pairs, shard_path, write_shard
 from watching import nothing_outside
@@ -250,7 +253,7 @@ def test_a_shard_replaced_with_its_old_time_gives_its_new_rows(tmp_path: Path) -
 
 
 def test_flips_of_a_shard_are_noticed_or_do_not_matter(tmp_path: Path) -> None:
-    """Pages carry checksums: what is read is what was written, or a sentence."""
+    """The folder says what was written into it, and pages carry checksums besides."""
     from overpaint.rows import Pair, pair_features
     from overpaint.shards import write_shard
 
@@ -260,19 +263,27 @@ def test_flips_of_a_shard_are_noticed_or_do_not_matter(tmp_path: Path) -> None:
             original_image=RED, edited_image=RED, seed=number,
         ).to_row()  # fmt: skip
 
-    path = write_shard(tmp_path, 0, 1, [row(n) for n in range(40)], pair_features())
+    artifact = Artifact(tmp_path, {"stage": "pairs"}, tmp_path / "data")
+    with artifact.being_made():
+        path = write_shard(tmp_path, 0, 1, [row(n) for n in range(40)], pair_features())
+        artifact.finish()
     whole, rows = path.read_bytes(), list(read_pairs(tmp_path))
     draw = np.random.default_rng(0)
+    pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")  # before the footer
     noticed = 0
     for place in draw.integers(0, len(whole), 60).tolist():
         flipped = bytearray(whole)
         flipped[place] ^= 1 << int(draw.integers(8))
         path.write_bytes(bytes(flipped))
-        try:
-            assert list(read_pairs(tmp_path)) == rows
-        except UserError:
-            noticed += 1
-    assert noticed > 20  # the others hit what no reader looks at
+        for read in (read_pairs, read_rows):
+            with pytest.raises(UserError, match="is not what was written there"):
+                list(read(tmp_path))
+        if place < pages:  # without its origin it is other people's data
+            try:
+                assert list(ParquetRows([path], tmp_path)) == rows
+            except UserError:
+                noticed += 1
+    assert noticed > 5  # the others hit what no reader looks at
 
 
 @pytest.mark.parametrize("place", ["images/b.png", "c.md", ".hidden/d.png"])

@@ -214,6 +214,25 @@ class Artifact:
         return [f"{self._content()} exists already"] if self._has_content() else []
 
 
+def refuse_damage(folder: Path, content: Path) -> None:
+    """Make sure that a folder which says what was written into `content` still holds that.
+
+    One that does not say it (other people's data, work that is not finished) is taken as it is.
+
+    Raises:
+        UserError: naming the files that are not what was written.
+    """
+    artifact = Artifact(folder, {}, content)
+    try:
+        made = artifact.made()
+    except UserError:
+        return  # nothing of ours, or no more to be compared with
+    if found := artifact._damage(made):
+        raise UserError(
+            f"{'; '.join(found[:_NAMED])}: delete that and run the command that wrote it once more."
+        )
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a lock on the folder, which is made; the system frees it however the process ends.
