@@ -145,7 +145,7 @@ def test_killed_while_it_makes_a_shard_again_a_run_loses_nothing(
     job = squares(tmp_path, shards=in_shards_of(10, {13: "unmended"}))
     run(job)
     (tmp_path / "mended").touch()
-    for name in ("write_json", "write_shard"):
+    for name in ("write_sealed", "write_shard"):
 
         def stop(*_: object) -> None:
             raise KeyboardInterrupt
