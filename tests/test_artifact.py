@@ -72,6 +72,45 @@ def test_what_is_quickly_made_again_gives_way(tmp_path: Path) -> None:
     assert other.state() == "whole"
 
 
+def test_of_another_stage_only_the_stage_is_named(tmp_path: Path) -> None:
+    make(tmp_path, {**A, "stage": "pairs"})
+    other = Artifact(tmp_path, {"stage": "report", "judges": "x"}, tmp_path / "data")
+    assert other.differences() == ["stage was pairs and is now report"]
+
+
+def test_results_of_another_format_are_not_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make(tmp_path)
+    monkeypatch.setattr("overpaint.artifact.FORMAT", 2)
+    assert made.state() == "other"
+    assert made.differences() == ["format was 1 and is now 2"]
+
+
+@pytest.mark.parametrize("values", [{}, {"step": 3, "files": {}}, {"format": 1, "origin": [1]}])
+def test_another_sealed_file_in_the_place_of_the_origin_is_one_sentence(
+    tmp_path: Path, values: dict[str, object]
+) -> None:
+    artifact = make(tmp_path)
+    write_sealed(tmp_path / ORIGIN, values)
+    with pytest.raises(UserError, match=r"origin\.json does not say what .* delete it"):
+        artifact.state()
+
+
+def test_what_kills_left_is_swept_also_where_the_content_lies_elsewhere(tmp_path: Path) -> None:
+    work, model = tmp_path / "m.training", tmp_path / "m"
+    left = [work / ".log.0123abcd.jsonl", tmp_path / ".m.0123abcd", model / ".a.0123abcd.json"]
+    artifact = Artifact(work, A, model)
+    with artifact.being_made():
+        (model / "unet").mkdir(parents=True)
+        artifact.finish()
+    for path in left:
+        path.write_text("half")
+    with artifact.being_made():
+        assert not any(path.exists() for path in left)
+    assert artifact.state() == "whole"
+
+
 def test_an_origin_without_work_binds_nobody(tmp_path: Path) -> None:
     with Artifact(tmp_path, A).being_made():
         pass
@@ -86,7 +125,7 @@ def test_a_changed_file_is_named_and_a_missing_one_is_made_again(tmp_path: Path,
     artifact = make(tmp_path)
     (tmp_path / "data" / name).write_text("other rows")
     assert artifact.state() == "other"
-    with pytest.raises(UserError, match=f"data/{name} is not what was written"):
+    with pytest.raises(UserError, match=f"is damaged .*data/{name} is not what was written"):
         make(tmp_path)
     assert (tmp_path / "data" / name).read_text() == "other rows"
     (tmp_path / "data" / name).unlink()
@@ -125,7 +164,7 @@ def test_a_foreign_folder_is_left_as_it_was(tmp_path: Path) -> None:
 def test_the_layout_of_earlier_versions_is_refused_in_words(tmp_path: Path, left: str) -> None:
     (tmp_path / left).parent.mkdir(exist_ok=True)
     (tmp_path / left).write_text("{}")
-    with pytest.raises(UserError, match=r"by an earlier version .* choose another folder, or"):
+    with pytest.raises(UserError, match=r"earlier version .* choose another folder, or"):
         make(tmp_path)
 
 

@@ -93,3 +93,17 @@ def test_where_a_text_ends_counts() -> None:
     assert text_digest(["ab", "c"]) != text_digest(["a", "bc"]) != text_digest(["abc"])
     assert text_digest(["\ud800"])  # half a pair of surrogates, as JSON can spell it
     assert combined({"a": "1", "b": "2"}) == combined({"b": "2", "a": "1"})
+
+
+def test_folders_behind_symbolic_links_count_and_circles_end(tmp_path: Path) -> None:
+    plain = folder(tmp_path / "plain", **{"unet/weights": "1", "config": "{}"})
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "config").write_text("{}")
+    (tmp_path / "linked" / "unet").symlink_to(plain / "unet")
+    first = digest(tmp_path / "linked")
+    assert first == digest(plain)
+    (plain / "unet/weights").write_text("2")
+    assert digest(tmp_path / "linked") == digest(plain) != first
+    (plain / "unet/again").symlink_to(plain)
+    with pytest.raises(UserError, match="levels of symbolic links"):
+        digest(tmp_path / "linked")

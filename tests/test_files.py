@@ -10,7 +10,7 @@ import pytest
 
 from overpaint import files
 from overpaint.errors import UserError
-from overpaint.files import dir_aside, name_aside, replace_dir, sweep, write_atomic
+from overpaint.files import beside, dir_aside, name_aside, replace_dir, sweep, write_atomic
 
 
 def no_space(*_: object) -> None:
@@ -244,3 +244,16 @@ def test_an_old_folder_comes_back_after_a_kill_in_the_middle_of_the_exchange(
     sweep(final)
     assert (final / "a").read_text() == "old"
     assert os.listdir(tmp_path) == ["model"]
+
+
+def test_a_name_beside_a_folder_however_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model/unet").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "model")
+    assert beside(".", "training") == tmp_path / "model.training"
+    assert beside("unet/..", "training") == tmp_path / "model.training"
+    assert beside("unet/", "training") == Path("unet.training")
+    assert beside("a.b", "training") == Path("a.b.training")
+    with pytest.raises(UserError, match="root of the file system"):
+        beside("/", "training")

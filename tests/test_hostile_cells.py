@@ -18,10 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from overpaint.cells import picture_of, text_of
+from overpaint.artifact import Artifact
+from overpaint.cells import pairs_digest, picture_of, text_of
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import read_cases
-from overpaint.shards import read_pairs, shard_path
+from overpaint.formats import read_rows
+from overpaint.parquet import ParquetRows
+from overpaint.rows import PAIR_COLUMNS, pair_features, png_bytes
+from overpaint.shards import read_pairs, shard_path, write_shard
 from watching import nothing_outside
 
 
@@ -249,7 +253,7 @@ def test_a_shard_replaced_with_its_old_time_gives_its_new_rows(tmp_path: Path) -
 
 
 def test_flips_of_a_shard_are_noticed_or_do_not_matter(tmp_path: Path) -> None:
-    """Pages carry checksums: what is read is what was written, or a sentence."""
+    """The folder says what was written into it, and pages carry checksums besides."""
     from overpaint.rows import Pair, pair_features
     from overpaint.shards import write_shard
 
@@ -259,21 +263,49 @@ def test_flips_of_a_shard_are_noticed_or_do_not_matter(tmp_path: Path) -> None:
             original_image=RED, edited_image=RED, seed=number,
         ).to_row()  # fmt: skip
 
-    path = write_shard(tmp_path, 0, 1, [row(n) for n in range(40)], pair_features())
+    artifact = Artifact(tmp_path, {"stage": "pairs"}, tmp_path / "data")
+    with artifact.being_made():
+        path = write_shard(tmp_path, 0, 1, [row(n) for n in range(40)], pair_features())
+        artifact.finish()
     whole, rows = path.read_bytes(), list(read_pairs(tmp_path))
-    names = read_pairs(tmp_path).column_names
     draw = np.random.default_rng(0)
+    pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")  # before the footer
     noticed = 0
     for place in draw.integers(0, len(whole), 60).tolist():
         flipped = bytearray(whole)
         flipped[place] ^= 1 << int(draw.integers(8))
         path.write_bytes(bytes(flipped))
-        try:
-            found = read_pairs(tmp_path)
-            if found.column_names != names:
-                noticed += 1  # a column's name, which readers look at
-            else:
-                assert list(found) == rows
-        except UserError:
-            noticed += 1
-    assert noticed > 20  # the others hit what no reader looks at
+        for read in (read_pairs, read_rows):
+            with pytest.raises(UserError, match="is not what was written there"):
+                list(read(tmp_path))
+        if place < pages:  # without its origin it is other people's data
+            try:
+                assert list(ParquetRows([path], tmp_path)) == rows
+            except UserError:
+                noticed += 1
+    assert noticed > 5  # the others hit what no reader looks at
+
+
+@pytest.mark.parametrize("place", ["images/b.png", "c.md", ".hidden/d.png"])
+def test_pictures_that_cells_name_belong_to_what_is_made_from_them(
+    tmp_path: Path, place: str
+) -> None:
+    """A data set's digest sees them wherever in its folder they lie."""
+    root = tmp_path / "pairs"
+    picture = root / place
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(png_bytes(Image.new("RGB", (16, 16), "red")))
+    cells = {"bytes": None, "path": place}
+    row = {
+        "original_prompt": "a cat",
+        "edit_prompt": "make it red",
+        "edited_prompt": "a red cat",
+        "original_image": cells,
+        "edited_image": {"bytes": picture.read_bytes(), "path": "/not/here.png"},
+    }
+    write_shard(root, 0, 1, [{**dict.fromkeys(PAIR_COLUMNS), **row}], pair_features())
+    before = pairs_digest(read_pairs(root)), read_cases(root).settings["sha256"]
+    assert len(set(before)) == 1
+    picture.write_bytes(png_bytes(Image.new("RGB", (16, 16), "blue")))
+    after = pairs_digest(read_pairs(root)), read_cases(root).settings["sha256"]
+    assert len({*before, *after}) == 2

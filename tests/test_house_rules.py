@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "sheets": set(),
     "pages": set(),
     "images": {"fetch", "pixels", "stills"},
-    "cells": {"images"},
+    "cells": {"images", "parquet"},
     "shards": BASE,
     "formats": {"rows", "shards"},
     "models": BASE,

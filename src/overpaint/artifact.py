@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from overpaint.digests import combined, file_digests
 from overpaint.errors import UserError
-from overpaint.files import cannot_write
+from overpaint.files import cannot_write, sweep
 from overpaint.sealed import plain, read_sealed, seal, write_sealed
 
 if TYPE_CHECKING:
@@ -87,11 +87,20 @@ class Artifact:
             return self._foreign()
         if not (_has_work(self.folder) or self._has_content()):
             return []  # an origin beside which nothing was made binds nobody
-        changed = changes(kept["origin"], plain(self.origin))
-        if changed or kept.get("made") is None:
-            return changed
-        written, there = kept["made"]["files"], self._content_digests()
-        root = self._content()
+        return self._changes(kept) or self._damage(kept.get("made"))
+
+    def _changes(self, kept: Mapping[str, Any]) -> list[str]:
+        """What it was made from and is not made from now."""
+        before, now = kept["origin"], plain(self.origin)
+        if before.get("stage") != now.get("stage"):  # the rest of them cannot be compared
+            return changes({"stage": before.get("stage")}, {"stage": now.get("stage")})
+        return changes({"format": kept["format"]}, {"format": FORMAT}) + changes(before, now)
+
+    def _damage(self, made: Mapping[str, Any] | None) -> list[str]:
+        """The files that hold something else than what was written."""
+        if made is None:
+            return []
+        written, there, root = made["files"], self._content_digests(), self._content()
         return [
             f"{root / name if name else root} is not what was written there"
             for name in sorted(there)
@@ -113,9 +122,9 @@ class Artifact:
         with held(self.folder):
             self._refuse(replace)
             kept = self._kept()
-            same = kept is not None and kept["origin"] == plain(self.origin)
-            if not same or self.state() in ("absent", "other"):
+            if kept is None or self._changes(kept) or self.state() in ("absent", "other"):
                 self._write(None)
+            self._sweep()
             yield
 
     def finish(self, *, complete: bool = True, **facts: Any) -> str:
@@ -150,7 +159,17 @@ class Artifact:
 
     def _kept(self) -> dict[str, Any] | None:
         """What `origin.json` holds; None where there is none."""
-        return read_sealed(self.folder / ORIGIN)
+        path = self.folder / ORIGIN
+        kept = read_sealed(path)
+        if kept is not None and not ("format" in kept and isinstance(kept.get("origin"), dict)):
+            raise UserError(f"{path} does not say what {self.folder} was made from: delete it.")
+        return kept
+
+    def _sweep(self) -> None:
+        """Delete what killed processes left half written."""
+        sweep(self.folder)
+        if not self._content().is_relative_to(self.folder):
+            sweep(self._content())
 
     def _write(self, made: Mapping[str, Any] | None) -> None:
         values: dict[str, Any] = {"format": FORMAT, "origin": self.origin}
@@ -165,9 +184,17 @@ class Artifact:
             if foreign:
                 raise UserError(f"{foreign[0]}: choose another folder, or delete it.")
         elif not (replace and self._is_of_stage()) and (found := self.differences()):
+            more = ["..."] * (len(found) > _NAMED)
+            words = "; ".join([*found[:_NAMED], *more])
+            kept = self._kept()
+            if kept is not None and not self._changes(kept):
+                raise UserError(
+                    f"{self.folder} is damaged ({words}): delete what is damaged and run the same "
+                    "command again, or delete the folder to make all of it anew."
+                )
             raise UserError(
-                f"{self.folder} was made from something else ({'; '.join(found[:_NAMED])}): choose "
-                "another folder, or delete it to make it anew."
+                f"{self.folder} was made from something else ({words}): choose another folder, or "
+                "delete it to make it anew."
             )
 
     def _is_of_stage(self) -> bool:
@@ -180,11 +207,30 @@ class Artifact:
         if _has_work(self.folder):
             if any((self.folder / name).exists() for name in _EARLIER):
                 return [
-                    f"{self.folder} was written by an earlier version of overpaint, which did not "
-                    "keep all that it was made from"
+                    f"{self.folder} does not say what it was made from (it has no {ORIGIN}), as those "
+                    "that were written by an earlier version of overpaint"
                 ]
             return [f"{self.folder} holds something else"]
         return [f"{self._content()} exists already"] if self._has_content() else []
+
+
+def refuse_damage(folder: Path, content: Path) -> None:
+    """Make sure that a folder which says what was written into `content` still holds that.
+
+    One that does not say it (other people's data, work that is not finished) is taken as it is.
+
+    Raises:
+        UserError: naming the files that are not what was written.
+    """
+    artifact = Artifact(folder, {}, content)
+    try:
+        made = artifact.made()
+    except UserError:
+        return  # nothing of ours, or no more to be compared with
+    if found := artifact._damage(made):
+        raise UserError(
+            f"{'; '.join(found[:_NAMED])}: delete that and run the command that wrote it once more."
+        )
 
 
 @contextmanager

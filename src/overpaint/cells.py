@@ -6,15 +6,20 @@ A cell opens nothing outside its data set's folder and no address, and its pictu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from overpaint.digests import combined, digest, file_digests
 from overpaint.errors import UserError
 from overpaint.images import is_url, load_image
 from overpaint.text import printable
+
+if TYPE_CHECKING:
+    from overpaint.parquet import ParquetRows
 
 _SHOWN = 80  # characters of a path that a message repeats
 
@@ -80,6 +85,30 @@ def inside(path: str, folder: str | Path) -> Path:
     if not found.is_relative_to(root):
         raise UserError(f"it names {shown}, which lies outside of the data set's folder.")
     return found
+
+
+def named_digests(rows: ParquetRows) -> dict[str, str]:
+    """The digests of the files in a data set's folder that its cells name, by their names.
+
+    What a cell may not name is left to the one who reads it.
+
+    Raises:
+        UserError: the rows or one of those files cannot be read.
+    """
+    found = {}
+    for path in rows.paths_in_cells():
+        try:
+            file = inside(path, rows.folder)
+        except UserError:
+            continue
+        if os.path.isfile(file):  # also of names too long for a file
+            found[f"./{path}"] = digest(file)
+    return found
+
+
+def pairs_digest(rows: ParquetRows) -> str:
+    """A digest of a folder of pairs: of its shards, and of the pictures that lie beside them."""
+    return combined({**file_digests(rows.folder / "data"), **named_digests(rows)})
 
 
 def _stored(cell: Any) -> tuple[bytes, str]:

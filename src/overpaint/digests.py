@@ -7,11 +7,12 @@ its old modification time back, changes the time of the inode, which no program 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from overpaint.errors import UserError
@@ -45,8 +46,7 @@ def file_digests(path: str | Path) -> dict[str, str]:
             return {"": _file_digest(root)}
         if not root.is_dir():
             raise UserError(f"cannot read {root}: there is no such file or folder.")
-        found = sorted((name, file) for file in root.rglob("*") if (name := _counts(file, root)))
-        return {name: _file_digest(file) for name, file in found}
+        return {name: _file_digest(file) for name, file in sorted(_files(root, root))}
     except OSError as error:
         raise UserError(f"cannot read {root}: {reason(error)}.") from error
 
@@ -67,11 +67,17 @@ def text_digest(texts: Iterable[str]) -> str:
     return found.hexdigest()
 
 
-def _counts(file: Path, root: Path) -> str | None:
-    """The name of a file within `root`; None for what does not count."""
-    name = file.relative_to(root)
-    hidden = any(part.startswith(".") for part in name.parts)
-    return None if hidden or file.suffix == ".md" or not file.is_file() else name.as_posix()
+def _files(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
+    """The files that count, with their names within `root`; links to folders are followed."""
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if path.is_symlink() and folder.resolve().is_relative_to(path.resolve()):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            yield from _files(path, root)
+        elif path.suffix != ".md" and path.is_file():
+            yield path.relative_to(root).as_posix(), path
 
 
 def _file_digest(path: Path) -> str:

@@ -256,6 +256,20 @@ def followed(path: str | Path) -> Path:
     return final
 
 
+def beside(path: str | Path, suffix: str) -> Path:
+    """`NAME.SUFFIX` beside a file or folder NAME, which may also be given as `.` or `..`.
+
+    Raises:
+        UserError: `path` is the root of the file system, which has no name.
+    """
+    path = Path(path)
+    if path.name in ("", ".."):
+        path = path.resolve()
+    if not path.name:
+        raise UserError(f"{path} is the root of the file system: give a folder in it.")
+    return path.with_name(f"{path.name}.{suffix}")
+
+
 def name_aside(path: Path, mark: str = "") -> Path:
     """A fresh dot-prefixed name beside `path`, with the same suffix; `sweep` knows it."""
     return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{mark}{path.suffix}")

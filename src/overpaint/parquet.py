@@ -73,6 +73,17 @@ class ParquetRows:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))
 
+    def paths_in_cells(self) -> list[str]:
+        """The paths that cells of pictures hold, each once and sorted, with or without bytes beside."""
+        found: set[str] = set()
+        for file, group in self._groups:
+            for column in file.of_pictures:
+                cells = file.read(group, [f"{column}.path"]).column(0)
+                for chunk in cells.chunks:  # as bytes: a name that is no text costs its row alone
+                    names = chunk.field("path").cast("binary").to_pylist()
+                    found |= {os.fsdecode(name) for name in names if name}
+        return sorted(found)
+
     def _column(self, name: str) -> list[Any]:
         if name not in self.column_names:
             raise KeyError(name)
@@ -106,7 +117,9 @@ class _File:
         try:
             self._state = _state(path)
             self._footer = pq.read_metadata(path)
-            self.columns = list(self._footer.schema.to_arrow_schema().names)
+            schema = self._footer.schema.to_arrow_schema()
+            self.columns = list(schema.names)
+            self.of_pictures = [field.name for field in schema if _has_path(field.type)]
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._unreadable(error) from error
         self.groups: int = self._footer.num_row_groups
@@ -163,6 +176,17 @@ class _File:
             f"cannot read {self.path}: {why}; delete it and run the command that wrote it once "
             "more, or get it again."
         )
+
+
+def _has_path(kind: pa.DataType) -> bool:
+    """Whether cells of this type are as the Image feature of `datasets` stores pictures."""
+    import pyarrow as pa
+
+    return bool(
+        pa.types.is_struct(kind)
+        and kind.get_field_index("path") >= 0
+        and pa.types.is_string(kind.field("path").type)
+    )
 
 
 _NOT_WHOLE = "it is no whole parquet file"

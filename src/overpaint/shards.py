@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from overpaint.artifact import refuse_damage
 from overpaint.errors import UserError
 from overpaint.files import write_atomic
 from overpaint.parquet import ParquetRows
@@ -152,7 +153,7 @@ def check_complete(data: Path) -> int:
     """How many shards a folder of shards has; 0 where none of its files is a shard.
 
     Raises:
-        UserError: some are missing, or they are of several datasets.
+        UserError: some are missing, not what was written, or of several datasets.
     """
     found = _shards_in(data)
     counts = sorted({of for _, of in found})
@@ -169,6 +170,8 @@ def check_complete(data: Path) -> int:
             f"{data} lacks {len(missing)} of its {count} shards ({some}): "
             "run the command that wrote it once more, it will do only these."
         )
+    if count:
+        refuse_damage(data.parent, data)
     return count
 
 

@@ -13,6 +13,7 @@ from overpaint.evaluation import bias, galleries
 from overpaint.evaluation.bias import Person, draw_person, nearest_person
 from overpaint.evaluation.cases import Case
 from overpaint.evaluation.curve import trade_off
+from overpaint.evaluation.extras import Extras
 from overpaint.evaluation.galleries import TURNS, sample_sequel
 from overpaint.evaluation.intervals import Estimate
 from overpaint.evaluation.kept import kept_result
@@ -216,3 +217,17 @@ def test_an_audit_without_pictures_is_one_sentence(tmp_path: Path) -> None:
         bias.audit_drawn_people(FakeEditor(fail), SETTINGS, roles=("judge",), grounds=("white",))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="holds no pictures"):
         bias.audit_photos(FakeEditor(keep), None, tmp_path, SETTINGS)  # type: ignore[arg-type]
+
+
+def test_settings_of_sections_that_are_not_asked_for_never_show_as_changed() -> None:
+    other = {"curve_cases": 3, "image_scales": (1.0,), "text_scales": (2.0,), "drift_scenes": 1}
+    picture = Image.new("RGB", (8, 8))
+    assert Extras(**other, picture=picture, instructions=("a",)).origin() == Extras().origin()  # type: ignore[arg-type]
+    for section in ("curve", "galleries", "bias"):
+        assert Extras(**{section: True}).origin() != Extras().origin()  # type: ignore[arg-type]
+    for name, value in other.items():
+        section = "galleries" if name == "drift_scenes" else "curve"
+        before, now = Extras(**{section: True}), Extras(**{section: True, name: value})  # type: ignore[arg-type]
+        assert before.origin() != now.origin(), name
+    plain, shown = Extras(galleries=True), Extras(galleries=True, picture=picture)
+    assert plain.origin() != shown.origin()

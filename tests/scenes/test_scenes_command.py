@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from overpaint.artifact import Artifact
 from overpaint.cells import picture_of
 from overpaint.cli import main
 from overpaint.cli import scenes as command
@@ -55,6 +56,26 @@ def test_a_rerun_does_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
     assert main(args) == 0
     assert digest(tmp_path / "s") == before
     assert shards[0].stat().st_mtime_ns == untouched
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut"])
+def test_damage_of_an_unfinished_folder_is_not_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, harm: str
+) -> None:
+    monkeypatch.setattr(command, "ROWS_PER_SHARD", 4)
+    args = ["scenes", "-n", "12", "-o", str(tmp_path / "s")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Artifact, "finish", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main(args) == 130
+    shard = sorted((tmp_path / "s" / "data").iterdir())[1]
+    content = bytearray(shard.read_bytes())
+    if harm == "flip":
+        content[len(content) // 2] ^= 1
+    shard.write_bytes(content if harm == "flip" else content[:-100])
+    assert main(args) == 1
+    assert f"{shard} is not what was written there: delete it" in capsys.readouterr().err
+    shard.unlink()
+    assert main(args) == 0
 
 
 def test_other_settings_in_the_same_folder_are_refused(

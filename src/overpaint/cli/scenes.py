@@ -65,17 +65,19 @@ def scenes(
 def _write(settings: SceneSet, folder: Path) -> None:
     """Write the shards that are missing."""
     from overpaint.artifact import Artifact
+    from overpaint.engine.running import put_shard, unmade_shards
     from overpaint.progress import track
     from overpaint.rows import pair_features
     from overpaint.scenes.dataset import scene_rows
-    from overpaint.shards import missing_shards, write_card, write_shard
+    from overpaint.shards import write_card
 
     artifact = Artifact(folder, settings.origin(), folder / "data")
     with artifact.being_made():
         write_card(folder, "Scenes", settings.describe(), license="cc-by-sa-4.0")
         shards = -(-settings.count // ROWS_PER_SHARD)
-        for shard in track(missing_shards(folder, shards), "scenes"):
-            write_shard(folder, shard, shards, scene_rows(settings, shard, shards), pair_features())
+        for shard in track(unmade_shards(folder, shards), "scenes"):
+            rows = scene_rows(settings, shard, shards)
+            put_shard(folder, shard, shards, rows, pair_features(), {})
         artifact.finish()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from overpaint.digests import digest
 from overpaint.engine.inline import make_inline
@@ -16,6 +16,9 @@ from overpaint.files import sweep, writing
 from overpaint.progress import Progress
 from overpaint.sealed import read_sealed, write_sealed
 from overpaint.shards import missing_shards, shard_path, write_shard
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 
 class NothingMadeError(Exception):
@@ -117,14 +120,30 @@ def _make_all(job: Job, tasks: Sequence[Task], engine: Engine) -> None:
 def _write(job: Job, index: int, made: Made) -> bool:
     """Write a shard; whether it was missing."""
     count = len(job.shards)
-    shard, tally = shard_path(job.out, index, count), _tally_path(job.out, index, count)
-    was_missing = not shard.exists()
-    # The tally goes last: it says that both are there, and what the shard holds. So not an older one.
-    with writing(tally):
-        tally.unlink(missing_ok=True)
-    write_shard(job.out, index, count, made.rows, job.features)
-    write_sealed(tally, {"shard": digest(shard), "tally": made.tally})
+    was_missing = not shard_path(job.out, index, count).exists()
+    put_shard(job.out, index, count, made.rows, job.features, made.tally)
     return was_missing
+
+
+def put_shard(
+    out: Path,
+    index: int,
+    count: int,
+    rows: Iterable[dict[str, Any]],
+    features: Features,
+    tally: dict[str, Any],
+) -> None:
+    """Write a shard and its tally, which `unmade_shards` looks for.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    beside = _tally_path(out, index, count)
+    # The tally goes last: it says that both are there, and what the shard holds. So not an older one.
+    with writing(beside):
+        beside.unlink(missing_ok=True)
+    write_shard(out, index, count, rows, features)
+    write_sealed(beside, {"shard": digest(shard_path(out, index, count)), "tally": tally})
 
 
 def _made_before(job: Job, tasks: Sequence[Task]) -> Any:

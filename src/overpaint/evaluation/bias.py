@@ -151,7 +151,7 @@ def photos_in(folder: Path) -> list[Path]:
         UserError: there is no such folder, or no picture in it.
     """
     suffixes = (".png", ".jpg", ".jpeg", ".webp")
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in suffixes)
+    paths = sorted(p for p in folder.glob("[!.]*") if p.suffix.lower() in suffixes)
     if not paths:
         there = f"{folder} holds no pictures" if folder.is_dir() else f"there is no folder {folder}"
         raise UserError(f"{there}: the bias audit needs a folder of .png, .jpg or .webp pictures.")

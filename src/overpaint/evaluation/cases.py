@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overpaint.cells import bytes_of, picture_of, text_of, words_of
-from overpaint.digests import digest
+from overpaint.cells import bytes_of, pairs_digest, picture_of, text_of, words_of
 from overpaint.errors import UserError
 from overpaint.evaluation.accuracy import benchmark_example
 from overpaint.evaluation.pixelwise import Pixels
@@ -154,7 +153,7 @@ def _pair_cases(folder: Path) -> CaseSet:
         )
 
     settings = {"data": "pairs", "folder": folder.name, "count": len(rows)}
-    settings["sha256"] = digest(folder / "data")
+    settings["sha256"] = pairs_digest(rows)
     return CaseSet(f"{len(rows)} pairs of {folder.name}", settings, len(rows), read, tuple(notes))
 
 

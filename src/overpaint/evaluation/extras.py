@@ -47,13 +47,21 @@ class Extras:
     bias_folder: Path | None = None
 
     def origin(self) -> dict[str, Any]:
-        """What is asked for, with digests of the pictures (JSON values)."""
-        plain = {name: value for name, value in vars(self).items() if name not in _PICTURES}
-        picture = None if self.picture is None else picture_digest(self.picture)
-        return {**plain, "picture": picture, "photographs": photographs_origin(self.bias_folder)}
-
-
-_PICTURES = ("picture", "bias_folder")
+        """What is asked for, with digests of the pictures (JSON values); no setting of the others."""
+        found: dict[str, Any] = {}
+        if self.curve:
+            names = ("curve_cases", "image_scales", "text_scales")
+            found["curve"] = {name: getattr(self, name) for name in names}
+        if self.galleries:
+            picture = None if self.picture is None else picture_digest(self.picture)
+            found["galleries"] = {
+                "drift_scenes": self.drift_scenes,
+                "picture": picture,
+                "instructions": self.instructions,
+            }
+        if self.bias:
+            found["bias"] = {"photographs": photographs_origin(self.bias_folder)}
+        return found
 
 
 @dataclass(frozen=True)

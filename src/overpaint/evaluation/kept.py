@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.artifact import Artifact
+from overpaint.engine.threads import fixed_threads
 from overpaint.files import read_json, write_json
 
 
@@ -16,7 +17,8 @@ def kept_result(
     """What `compute` gave for this origin in an earlier run, or gives now (JSON values).
 
     It lies in `folder/DIGEST/result.json`, where DIGEST is that of the origin: what other models,
-    judges or settings gave stays beside it.
+    judges or settings gave stays beside it. As the engine's workers, it computes with a fixed number
+    of threads, of which the numbers depend.
 
     Raises:
         UserError: the folder cannot be written; or as `compute`.
@@ -27,7 +29,9 @@ def kept_result(
     artifact = Artifact(place, origin, path)
     if artifact.state() != "whole":
         with artifact.being_made(replace=True):
-            write_json(path, compute())
+            with fixed_threads():
+                made = compute()
+            write_json(path, made)
             artifact.finish()
     return read_json(path, dict)
 

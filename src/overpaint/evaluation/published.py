@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overpaint.cells import bytes_of, inside, picture_of, text_of, words_of
+from overpaint.cells import bytes_of, inside, named_digests, picture_of, text_of, words_of
 from overpaint.digests import combined, digest
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import (
@@ -148,7 +148,7 @@ def _magicbrush_rows(folder: Path, paths: list[Path]) -> CaseSet:
         )
 
     settings = {"data": "magicbrush", "folder": folder.name, "count": len(rows)}
-    settings["sha256"] = _digest_of(paths)
+    settings["sha256"] = _digest_of(paths, rows)
     notes = [_no_captions(folder.name)]
     if "mask_img" not in rows.column_names:
         notes.append(_MASKS_MISSING)
@@ -234,13 +234,13 @@ def _emu_edit_rows(folder: Path, paths: list[Path]) -> CaseSet:
         )
 
     settings = {"data": "emu-edit", "folder": folder.name, "count": len(rows)}
-    settings["sha256"] = _digest_of(paths)
+    settings["sha256"] = _digest_of(paths, rows)
     notes = ("Emu Edit has no right answers, so L1 and L2 were left out.",)
     return CaseSet(f"{len(rows)} edits of Emu Edit", settings, len(rows), read, notes)
 
 
-def _digest_of(paths: list[Path]) -> str:
-    return combined({path.name: digest(path) for path in paths})
+def _digest_of(paths: list[Path], rows: ParquetRows) -> str:
+    return combined({path.name: digest(path) for path in paths} | named_digests(rows))
 
 
 def _chosen(paths: list[Path], splits: tuple[str, ...]) -> list[Path]:

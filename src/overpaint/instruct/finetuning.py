@@ -26,7 +26,7 @@ from torch import Tensor
 from overpaint.artifact import Artifact, binding
 from overpaint.digests import text_digest
 from overpaint.errors import UserError
-from overpaint.files import dir_aside, read_json, write_atomic, write_json
+from overpaint.files import beside, dir_aside, read_json, write_atomic, write_json
 from overpaint.formats import read_triplets
 from overpaint.instruct.cleaning import keep_triplets
 from overpaint.instruct.completions import NO_LABEL, Collate, LengthBuckets, encode
@@ -129,8 +129,9 @@ def artifact_of(
         "seed": settings.seed,
         "settings": binding(settings.finetune),
     }
-    work = out.with_name(f"{out.name}.training")
-    return Artifact(work, origin, out, last={"temperature": settings.generate.temperature})
+    return Artifact(
+        beside(out, "training"), origin, out, last={"temperature": settings.generate.temperature}
+    )
 
 
 def split(

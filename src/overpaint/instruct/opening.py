@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.errors import UserError
-from overpaint.files import write_atomic
+from overpaint.files import beside, write_atomic
 from overpaint.formats import read_rows
 from overpaint.instruct.settings import InstructSettings
 from overpaint.instruct.writing import Writer
@@ -51,7 +51,7 @@ def find_captions(settings: InstructSettings, out: Path) -> str | Path:
     source = _source(settings)
     if source is not None:
         return source
-    path = out.with_name(f"{out.name}.captions.txt")
+    path = beside(out, "captions.txt")
     captions = scene_captions(settings.scenes or 0, settings.seed, settings.world)
     write_atomic(path, "".join(f"{caption}\n" for caption in captions).encode())
     return path

@@ -25,7 +25,7 @@ from torch import nn
 
 from overpaint.artifact import Artifact
 from overpaint.errors import UserError
-from overpaint.files import sweep, writing
+from overpaint.files import writing
 from overpaint.progress import Progress
 from overpaint.sealed import read_sealed, seal, write_sealed
 
@@ -64,7 +64,6 @@ def cached_arrays(
             if damaged:
                 print(f"overpaint: {place} is damaged: it is made again.", file=sys.stderr)
                 (place / _DONE).unlink(missing_ok=True)
-            sweep(place)
             _fill_all(place, shapes, dtype, fill, chunk, title)
             artifact.finish()
             (place / _DONE).unlink(missing_ok=True)

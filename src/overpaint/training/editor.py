@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from overpaint.artifact import Artifact, last_step
+from overpaint.cells import pairs_digest
 from overpaint.diffusion.conditioning_dropout import choose, drop_image, drop_text
 from overpaint.diffusion.noising import add_noise, target
-from overpaint.digests import digest
-from overpaint.files import sweep
+from overpaint.files import beside
 from overpaint.models import EditDefaults, EditingModel, quiet_libraries, save_pipeline
 from overpaint.models.encoding import shorten
 from overpaint.models.origin import model_origin
@@ -81,7 +81,7 @@ def artifact_of(
     """
     origin = {
         "stage": "editor",
-        "pairs": digest(Path(pairs, "data")),
+        "pairs": pairs_digest(read_pairs(pairs)),
         "base": model_origin(model),
         **settings_origin(settings, accelerator),
     }
@@ -116,7 +116,6 @@ def _train(
     validate = _sheets(data, held_out, base, settings, work) if held_out else None
     train_loop(state, base.unet, loss, settings, work, validate=validate)
     if state.is_main_process:
-        sweep(out)
         _save(base, settings, out, _train_rows(data, train_rows, base))
         artifact.finish(made=_summary(work, settings))
 
@@ -132,8 +131,7 @@ def _summary(work: Path, settings: TrainSettings) -> str:
 
 def work_folder(out: str | Path) -> Path:
     """Where the run that makes `out` keeps its log, sheets, checkpoints and cache."""
-    out = Path(out)
-    return out.with_name(f"{out.name}.training")
+    return beside(out, "training")
 
 
 def split_rows(n_rows: int, settings: TrainSettings) -> tuple[Tensor, list[int]]:

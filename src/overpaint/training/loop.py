@@ -27,7 +27,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from overpaint.artifact import Artifact, binding
 from overpaint.diffusion.schedules import lr_multiplier
 from overpaint.errors import UserError
-from overpaint.files import sweep
 from overpaint.progress import Progress
 from overpaint.seeds import derive_seed
 from overpaint.training.checkpoints import Checkpoint, read_newest, write_checkpoint
@@ -327,9 +326,6 @@ class _Run:
 
     def resume(self) -> int:
         """Load the newest checkpoint that can be read; the number of steps that are done."""
-        if self.main:
-            sweep(self.out)
-        checkpoint = None
         with self.accelerator.main_process_first():
             checkpoint = read_newest(self.out / "checkpoints")
         start = checkpoint.step if checkpoint else 0
