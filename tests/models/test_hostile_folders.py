@@ -366,8 +366,8 @@ def test_a_judge_that_cannot_judge_is_refused_when_it_is_loaded(model, file, set
     assert "cannot be loaded" in sentence_of(model.load)
 
 
-@pytest.mark.parametrize("model", ["clip", "dino"], indirect=True)
-def test_a_judge_of_nan_is_refused(model):
+@pytest.mark.parametrize("model", ["clip", "dino", "writer"], indirect=True)
+def test_a_network_of_nan_is_refused(model):
     (weights,) = model.folder.glob("*.safetensors")
     tensors = load_file(weights)
     spoiled = {name: torch.full_like(value, torch.nan) for name, value in tensors.items()}

@@ -50,8 +50,21 @@ def try_tokenizer(tokenizer: Any, rows: int, what: str) -> None:
         raise cannot_load(what, "it knows no words: its vocabulary is missing")
 
 
+@torch.inference_mode()
+def try_writer(model: Any, tokenizer: Any, what: str) -> None:
+    """Make sure that a language model says how likely each next token is.
+
+    Raises:
+        UserError: it does not, with the library's reason.
+    """
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    try_tokenizer(tokenizer, rows, f"the tokenizer of {what}")
+    tokens = torch.tensor([tokenizer(WORDS[0]).input_ids], device=model.device)
+    try_vectors(lambda: model(tokens).logits, what)
+
+
 def try_vectors(make: Callable[[], Tensor], what: str) -> None:
-    """Make sure that a judge turns an input into numbers.
+    """Make sure that a network turns an input into numbers.
 
     Raises:
         UserError: it does not, with the library's reason.
