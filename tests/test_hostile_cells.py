@@ -7,6 +7,8 @@ import os
 import pickle
 import resource
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -309,3 +311,15 @@ def test_pictures_that_cells_name_belong_to_what_is_made_from_them(
     picture.write_bytes(png_bytes(Image.new("RGB", (16, 16), "blue")))
     after = pairs_digest(read_pairs(root)), read_cases(root).settings["sha256"]
     assert len({*before, *after}) == 2
+
+
+def test_pillow_says_nothing_beside_our_sentence(tmp_path: Path) -> None:
+    """Some decoders log what they raise, which Python prints where nobody listens."""
+    entries = [(256, 4, 100), (257, 4, 100), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 65535)]
+    table = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    path = tmp_path / "odd.tif"
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + bytes(4))
+    code = f"from overpaint.images import load_image; load_image({str(path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "More samples" not in done.stderr.partition("Traceback")[0]
+    assert "UserError" in done.stderr

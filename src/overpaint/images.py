@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import re
 import stat
@@ -71,6 +72,9 @@ _SHOWN = 200  # characters of a path in a message
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _warnings_lock = threading.Lock()
+
+# Pillow logs some of what it raises; without this it would reach stderr beside our sentence.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)

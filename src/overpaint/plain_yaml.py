@@ -10,11 +10,25 @@ import yaml
 
 from overpaint.errors import UserError
 
+_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in "null bool int float str seq map".split()}
 _MAX_VALUES = 20_000  # of a recipe, an alias counted as what it stands for
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars: `no` and `on` are words and 5e-5 is a number, unlike PyYAML's 1.1."""
+    """YAML 1.2 scalars: `no` and `on` are words and 5e-5 is a number, unlike PyYAML's 1.1.
+
+    It stops at the first value too many: PyYAML would take minutes for a megabyte of them.
+    """
+
+    _made = 0
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        self._made += 1
+        if self._made > _MAX_VALUES:
+            problem = f"more than {_MAX_VALUES:,} values"
+            raise yaml.MarkedYAMLError(None, None, problem, self.peek_event().start_mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -76,6 +90,9 @@ def _check_size(root: yaml.Node) -> None:
                 raise yaml.MarkedYAMLError(None, None, "it contains itself", node.start_mark)
             return known
         sizes[id(node)] = None
+        if node.tag not in _PLAIN:
+            problem = f"a value of the kind {node.tag[:80]!r}, which has no meaning here"
+            raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
         if isinstance(node, yaml.MappingNode):
             _check_keys(node)
         inner = node.value if isinstance(node.value, list) else ()

@@ -9,10 +9,14 @@ import resource
 import shutil
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import hostile
 import pytest
+import torch
 from hostile import Model, spoiled_numbers, spoiled_tables
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from overpaint.errors import UserError
 
@@ -255,3 +259,125 @@ def test_a_link_to_something_else_is_no_model(model):
         weights.symlink_to(target)
         assert "root:" not in (sentence_of(model.load) or pytest.fail(f"{target} loads"))
         weights.unlink()
+
+
+TOKENIZERS = {"pipeline": "tokenizer", "clip": ".", "writer": "."}
+
+
+def change(path: Path, **settings: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+
+
+@pytest.mark.parametrize("model", KINDS, indirect=True)
+def test_a_pipe_in_the_place_of_weights_never_waits(model):
+    for weights in list(model.folder.rglob("*.safetensors")):
+        kept = weights.read_bytes()
+        weights.unlink()
+        os.mkfifo(weights)
+        assert f"{weights.name} is no ordinary file" in sentence_of(model.load)
+        weights.unlink()
+        weights.write_bytes(kept)
+
+
+@pytest.mark.parametrize("model", TOKENIZERS, indirect=True)
+def test_a_tokenizer_reads_no_other_file(model, tmp_path):
+    (tmp_path / "other.gguf").write_bytes(b"GGUF")
+    settings = model.folder / TOKENIZERS[model.folder.name] / "tokenizer_config.json"
+    change(settings, gguf_file=str(tmp_path / "other.gguf"))
+    assert "has gguf_file, which is not read" in sentence_of(model.load)
+
+
+@pytest.mark.parametrize("longest", [0, -1, 1, 1.5, True, "x", [5], float("nan")])
+@pytest.mark.parametrize("model", ["pipeline", "clip"], indirect=True)
+def test_a_tokenizer_leaves_room_for_words(model, longest):
+    settings = model.folder / TOKENIZERS[model.folder.name] / "tokenizer_config.json"
+    change(settings, model_max_length=longest)
+    assert "model_max_length" in sentence_of(model.load)
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "b"}},
+        {"normalizer": {"type": "Prepend", "prepend": "x" * 10_000_000}},
+        {
+            "normalizer": {
+                "type": "Sequence",
+                "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}]
+                * 30,
+            }
+        },
+    ],
+    ids=["another vocabulary", "a long beginning", "longer and longer"],
+)
+@pytest.mark.parametrize("model", TOKENIZERS, indirect=True)
+def test_a_vocabulary_may_hold_anything(model, spoiled):
+    change(model.folder / TOKENIZERS[model.folder.name] / "tokenizer.json", **spoiled)
+    before = peak()
+    assert "the tokenizer of" in sentence_of(model.load)
+    assert peak() - before < MOST_MEMORY
+
+
+@pytest.mark.parametrize("model", TOKENIZERS, indirect=True)
+def test_tokens_that_a_network_does_not_have_are_refused(model):
+    path = model.folder / TOKENIZERS[model.folder.name] / "tokenizer.json"
+    table = json.loads(path.read_text())
+    table["model"]["vocab"] = {word: n + 10**6 for word, n in table["model"]["vocab"].items()}
+    path.write_text(json.dumps(table))
+    assert "it gives token 1000" in sentence_of(model.load)
+
+
+@pytest.mark.parametrize("model", ["pipeline"], indirect=True)
+def test_a_tokenizer_without_its_vocabulary_is_refused(model):
+    """The library makes one of two tokens, of which every text is the same."""
+    for name in ("tokenizer.json", "vocab.json", "merges.txt"):
+        (model.folder / "tokenizer" / name).unlink()
+    assert "it knows no words" in sentence_of(model.load)
+
+
+@pytest.mark.parametrize("model", ["pipeline", "clip"], indirect=True)
+def test_a_tokenizer_without_padding_is_refused(model):
+    settings = model.folder / TOKENIZERS[model.folder.name] / "tokenizer_config.json"
+    change(settings, pad_token=None)
+    assert "it has no pad_token" in sentence_of(model.load)
+
+
+@pytest.mark.parametrize(
+    ("file", "setting"),
+    [
+        ("preprocessor_config.json", {"image_mean": [0.5]}),
+        ("preprocessor_config.json", {"image_std": [0, 0, 0]}),
+        ("preprocessor_config.json", {"image_std": None}),
+        ("preprocessor_config.json", {"rescale_factor": "x"}),
+        ("preprocessor_config.json", {"rescale_factor": 1e300}),
+        ("preprocessor_config.json", {"resample": 99}),
+        ("preprocessor_config.json", {"size": None}),
+        (
+            "preprocessor_config.json",
+            {"do_pad": True, "pad_size": {"height": 10**5, "width": 10**5}},
+        ),
+        ("config.json", {"return_dict": False}),
+    ],
+)
+@pytest.mark.parametrize("model", ["clip", "dino"], indirect=True)
+def test_a_judge_that_cannot_judge_is_refused_when_it_is_loaded(model, file, setting):
+    """And not in mid-run, by a library's error or by figures of NaN."""
+    change(model.folder / file, **setting)
+    assert "cannot be loaded" in sentence_of(model.load)
+
+
+@pytest.mark.parametrize("model", ["clip", "dino", "writer"], indirect=True)
+def test_a_network_of_nan_is_refused(model):
+    (weights,) = model.folder.glob("*.safetensors")
+    tensors = load_file(weights)
+    spoiled = {name: torch.full_like(value, torch.nan) for name, value in tensors.items()}
+    save_file(spoiled, weights, metadata={"format": "pt"})
+    assert "not a number" in sentence_of(model.load)
+
+
+@pytest.mark.parametrize("size", [(8, 200_000), (200_000, 8)])
+@pytest.mark.parametrize("model", ["clip", "dino"], indirect=True)
+def test_a_very_long_picture_is_judged_in_little_memory(model, size):
+    judge, before = model.load(), peak()
+    assert judge.images([Image.new("RGB", size)]).isfinite().all()
+    assert peak() - before < 100

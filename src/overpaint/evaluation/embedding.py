@@ -17,6 +17,7 @@ from overpaint.models.folders import check_tables, in_words, read_table
 from overpaint.models.hub import download_network
 from overpaint.models.loading import load_network
 from overpaint.models.names import is_hub_id
+from overpaint.models.trying import PICTURES, try_vectors
 
 # transformers' kinds of vision transformer whose first token stands for the picture.
 KINDS = (
@@ -72,4 +73,6 @@ def load_dino(name: str | Path, device: str | torch.device | None = None) -> Din
         )
     model = load_network(AutoModel, folder, what, may_lack=("pooler.",))
     processor = load_processor(AutoImageProcessor, folder, what, backend="pil")
-    return Dino(str(name), model.eval().to(device or "cpu"), processor)
+    dino = Dino(str(name), model.eval().to(device or "cpu"), processor)
+    try_vectors(lambda: dino.images(PICTURES), what)
+    return dino

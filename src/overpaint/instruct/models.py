@@ -74,10 +74,13 @@ def load_language_model(
         UserError: there is no such model, it has no tokenizer, or its files cannot be read.
     """
     place = _folder_of(find_language_model(name))
+    from overpaint.models.trying import try_writer
+
     note = read_note(place)
     tokenizer = _load_tokenizer(place)
     model = _load_weights(place, dtype)
     model.eval().to(device)
+    try_writer(model, tokenizer, f"the language model {name}")
     shown = Path(name).expanduser().resolve().name if Path(name).is_dir() else str(name)
     temperature = note.get("temperature", LOCAL_TEMPERATURE)
     return LanguageModel(model, tokenizer, shown, note.get("format"), temperature)

@@ -17,12 +17,14 @@ from overpaint.models.folders import cannot_load
 from overpaint.models.hub import download_network
 from overpaint.models.loading import from_folder, load_network
 from overpaint.models.names import clip_folders, is_hub_id
+from overpaint.models.trying import PICTURES, WORDS, fit_length, try_tokenizer, try_vectors
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
 
 AT_ONCE = 64  # pictures or texts
-LARGEST_SIDE = 4096  # pixels of a picture that a network is shown
+LARGEST_SIDE = 1024  # pixels of a picture that a network is shown
+_MOST_OBLONG = 16  # long side by short side: of what is longer, a network sees the middle
 SAME_VECTOR = 1e-5  # distance of two vectors of length 1 below which they are of the same input
 
 
@@ -49,15 +51,9 @@ class Clip:
     def texts(self, texts: Sequence[str]) -> Tensor:
         """(n, d) float32 on the CPU, each of length 1; what is too long for CLIP is cut off."""
         device = self.model.device
-        most = min(
-            int(self.tokenizer.model_max_length),
-            int(self.model.config.text_config.max_position_embeddings),
-        )
 
         def encode(batch: Sequence[str]) -> Tensor:
-            tokens = self.tokenizer(
-                list(batch), padding=True, truncation=True, max_length=most, return_tensors="pt"
-            )
+            tokens = self.tokenizer(list(batch), padding=True, truncation=True, return_tensors="pt")
             return _features(
                 self.model.get_text_features(
                     input_ids=tokens.input_ids.to(device),
@@ -96,7 +92,13 @@ def load_clip(name: str | Path, device: str | torch.device | None = None) -> Cli
         )
     else:
         processor = load_processor(CLIPImageProcessorPil, folder, what)
-    return Clip(str(name), model.eval().to(device or "cpu"), tokenizer, processor)
+    tower = model.config.text_config
+    fit_length(tokenizer, int(tower.max_position_embeddings), f"the tokenizer of {what}")
+    try_tokenizer(tokenizer, int(tower.vocab_size), f"the tokenizer of {what}")
+    clip = Clip(str(name), model.eval().to(device or "cpu"), tokenizer, processor)
+    try_vectors(lambda: clip.images(PICTURES), what)
+    try_vectors(lambda: clip.texts(WORDS), what)
+    return clip
 
 
 def load_processor(kind: Any, folder: Path, what: str, **options: Any) -> Any:
@@ -107,7 +109,7 @@ def load_processor(kind: Any, folder: Path, what: str, **options: Any) -> Any:
     """
     what = f"the image processor of {what}"
     processor = from_folder(kind, folder, what, **options)
-    for sides in (getattr(processor, "size", None), getattr(processor, "crop_size", None)):
+    for sides in (getattr(processor, key, None) for key in ("size", "crop_size", "pad_size")):
         for number in [] if sides is None else asdict(sides).values():
             if number is not None and not 1 <= number <= LARGEST_SIDE:
                 raise cannot_load(what, f"it scales to {number} pixels")
@@ -148,10 +150,21 @@ def picture_vectors(
     """(n, d) float32 on the CPU, each of length 1: what `encode` makes of prepared pixels."""
 
     def prepare(batch: Sequence[Image.Image]) -> Tensor:
-        pixels = processor(images=list(batch), return_tensors="pt").pixel_values
+        shown = [_middle(picture) for picture in batch]
+        pixels = processor(images=shown, return_tensors="pt").pixel_values
         return encode(pixels.to(device))
 
     return _unit_vectors(pictures, prepare)
+
+
+def _middle(picture: Image.Image) -> Image.Image:
+    """Of a very long picture its middle: scaled to a short side of 224, all would be gigabytes."""
+    width, height = picture.size
+    most = min(picture.size) * _MOST_OBLONG
+    across, down = max(width - most, 0) // 2, max(height - most, 0) // 2
+    if not (across or down):
+        return picture
+    return picture.crop((across, down, width - across, height - down))
 
 
 def _unit_vectors(items: Sequence[Any], encode: Callable[[Sequence[Any]], Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from overpaint.diffusion.noising import PREDICTIONS
 from overpaint.errors import UserError
 from overpaint.models.components import Components
+from overpaint.models.trying import fit_length, try_tokenizer
 
 LONGEST_SIDE = 4096  # pixels that a model may claim to have been made for
 MOST_STEPS = 100_000  # of a noise schedule
@@ -110,16 +111,15 @@ def _check_widths(config: Any, width: int, name: str) -> None:
 
 def _fit_tokenizer(model: Components) -> None:
     """A tokenizer of no maximum, or of a longer one than the tower's, gets the tower's."""
-    tower = model.text_encoder.config
-    most = int(tower.max_position_embeddings)
-    if model.tokenizer.model_max_length > most:
-        model.tokenizer.model_max_length = most
+    tower, what = model.text_encoder.config, f"the tokenizer of {model.name}"
+    fit_length(model.tokenizer, int(tower.max_position_embeddings), what)
     words, rows = len(model.tokenizer), int(tower.vocab_size)
     if words > rows:
         raise UserError(
             f"the parts of {model.name} do not fit: its tokenizer has {words} tokens, its text "
             f"encoder knows {rows}; take both from one model."
         )
+    try_tokenizer(model.tokenizer, rows, what)
 
 
 def _check_scheduler(config: Any, name: str) -> None:

@@ -8,6 +8,7 @@ are read from their headers, so that nothing is built that the file could not fi
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -15,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.errors import UserError
-from overpaint.files import read_json
+from overpaint.files import parse_json, read_json
 from overpaint.models.names import PICKLES, refuse_pickle
 
 LARGEST_TABLE = 16 << 20  # bytes of a JSON file that is no vocabulary
+LARGEST_TEXT = 64 << 20  # bytes of a vocabulary, the largest of which have 35 MB
+_MOST_GROWTH = 256  # times as long as a text was before a tokenizer's replacements
 MOST_LAYERS = 100_000  # more of anything that is counted in a configuration is nonsense
 
 # Tables that a library acts upon; vocabularies are data, and may be large.
 _TABLES = re.compile(r"(\w+_)?config\.json|model_index\.json")
+_READ_WHOLE = {".json", ".txt", ".model", ".jinja", ".tiktoken"}
 _COUNTS = re.compile(r"layer|depth|label|expert|heads|train_timesteps", re.IGNORECASE)
 _WEIGHTS = re.compile(
     r"(?P<stem>diffusion_pytorch_model|model|adapter_model)(?:\.(?P<variant>(?!safetensors)\w+))?"
@@ -100,12 +104,51 @@ def check_tables(folder: Path, what: str) -> None:
         UserError: naming the file and the setting.
     """
     try:
-        names = sorted(path.name for path in folder.iterdir() if _TABLES.fullmatch(path.name))
+        paths = sorted(folder.iterdir())
     except OSError as error:
         raise cannot_load(what, error.strerror or error) from None
-    for name in names:
+    for path in paths:
+        _check_file(path, what)
+    for name in (path.name for path in paths if _TABLES.fullmatch(path.name)):
         for key, value in _settings(read_table(folder / name, what)):
             _check_setting(key, value, name, what)
+
+
+def _check_file(path: Path, what: str) -> None:
+    """Refuse what is no file (a pipe never ends) or too large for one that is read whole."""
+    try:
+        found = path.stat()
+    except OSError:  # a link to nothing: whoever needs it says so
+        return
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise cannot_load(what, f"{path.name} is no ordinary file")
+    if path.suffix in _READ_WHOLE and found.st_size > LARGEST_TEXT:
+        raise cannot_load(what, f"{path.name} has more than {LARGEST_TEXT >> 20} MiB")
+
+
+def check_spelling(folder: Path, what: str) -> None:
+    """Refuse a tokenizer that first makes far more text of a text than there was.
+
+    Thirty replacements of one letter by two make a word a billion letters long.
+
+    Raises:
+        UserError: it does, or is broken.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return
+    try:
+        table = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise cannot_load(what, f"{path.name}: {error}") from None
+    growth = 1
+    for part in ("normalizer", "pre_tokenizer"):
+        found = table.get(part) if isinstance(table, dict) else None
+        for key, value in _settings(found if isinstance(found, dict) else {}):
+            if key in ("content", "prepend", "replacement") and isinstance(value, str):
+                growth *= max(1, len(value))
+    if growth > _MOST_GROWTH:
+        raise cannot_load(what, f"its {path.name} makes texts {growth:.3g} times as long")
 
 
 def _settings(table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -133,7 +176,7 @@ def _check_setting(key: str, value: Any, file: str, what: str) -> None:
             f"{what} is stored quantised ({file} has a quantization_config), which is not read "
             "here: give the model that it was made from."
         )
-    if key in ("transformers_weights", "megatron_config"):
+    if key in ("transformers_weights", "megatron_config", "gguf_file"):
         raise cannot_load(what, f"its {file} has {key}, which is not read here")
     if key.endswith("_implementation") and "/" in str(value):
         raise UserError(

@@ -20,6 +20,7 @@ from overpaint.models.folders import (
     Header,
     Weights,
     cannot_load,
+    check_spelling,
     check_tables,
     find_weights,
     read_table,
@@ -94,6 +95,8 @@ def from_folder(kind: Any, folder: Path | None, what: str | None = None, **optio
         if not folder.is_dir():
             raise cannot_load(what, f"there is no folder {folder}")
         check_tables(folder, what)
+        if "Tokenizer" in kind.__name__:
+            check_spelling(folder, what)
     if _of(kind, "transformers"):
         options["trust_remote_code"] = False
     return guarded(what, kind.from_pretrained, folder, local_files_only=True, **options)
