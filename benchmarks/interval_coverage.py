@@ -14,7 +14,15 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from overpaint.evaluation.intervals import ALPHA, bca, holm, mcnemar, newcombe, sign_flip, wilson
+from overpaint.evaluation.intervals import (
+    ALPHA,
+    holm,
+    mcnemar,
+    mean_interval,
+    newcombe,
+    sign_flip,
+    wilson,
+)
 
 KINDS, CASES = 13, 46
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
@@ -35,10 +43,12 @@ def share_coverage(share: float, count: int, simulations: int, seed: int = 0) ->
 
 
 def mean_coverage(shape: str, count: int, simulations: int, seed: int = 0) -> float:
-    """How often the BCa interval of `count` values of this shape holds their true mean."""
+    """How often the interval of `count` values of this shape holds their true mean."""
     rng = np.random.default_rng(seed)
     draw, truth = SHAPES[shape]
-    return float(np.mean([_holds(bca(draw(rng, count)), truth) for _ in range(simulations)]))
+    return float(
+        np.mean([_holds(mean_interval(draw(rng, count)), truth) for _ in range(simulations)])
+    )
 
 
 def difference_coverage(
@@ -111,7 +121,7 @@ def main() -> None:
             print(f"{shares[0]:g} and {shares[1]:g} {count:7d}   {held:.3f}")
     print("\nmean of      cases   held")
     for shape in SHAPES:
-        for count in (10, 20, 46, 200):
+        for count in (2, 4, 10, 20, 46, 200):
             print(f"{shape:<12} {count:5d}   {mean_coverage(shape, count, runs):.3f}")
     print(f"\ntwo equal models, {KINDS} kinds of {CASES} cases: how often told apart")
     for metric in ("share", "other"):

@@ -15,6 +15,7 @@ from PIL import Image
 
 from overpaint.cli import main
 from overpaint.cli._edit_outputs import Outputs, plan_outputs, stem_of
+from overpaint.cli.edit import _told_apart
 from overpaint.errors import UserError
 from tiny import build_tiny_pipeline
 
@@ -174,7 +175,7 @@ def test_fewer_results_leave_no_stale_ones(here):
     picture("out-8.png")
     written(Path("out.jpg"), 3)
     for count in (3, 1):
-        written(Path("out.png"), count).sweep()
+        written(Path("out.png"), count).sweep([])
         mine = [f"out-{i}.png" for i in range(count if count > 1 else 0)]
         assert names(here) == sorted(["out.png", "out-8.png", "out-9.png", *mine])
     assert len(list(here.glob("out*.jpg"))) == 4
@@ -187,6 +188,20 @@ def test_a_rerun_of_the_command_with_fewer_results(run, here):
     assert names(here) == ["mine.png", "out-0.png", "out-1.png", "out.png"]
     assert run(mine, "make it night", "-o", "out.png")[0] == 0
     assert names(here) == ["mine.png", "out.png"]
+
+
+@pytest.mark.parametrize("way", ["same name", "other spelling", "link to it"])
+def test_an_earlier_result_that_is_edited_further_stays(run, here, way):
+    written(Path("out.png"), 3)
+    before = Path("out-2.png").read_bytes()
+    mine = {"same name": "out-2.png", "other spelling": f"../{here.name}/out-2.png"}.get(
+        way, "m.png"
+    )
+    if way == "link to it":
+        Path(mine).symlink_to("out-2.png")
+    assert run(mine, "make it night", "-o", "out.png")[0] == 0
+    assert Path("out-2.png").read_bytes() == before
+    assert {"out.png", "out-2.png"} == set(names(here)) - {"m.png"}
 
 
 def test_a_link_is_written_through(run, here):
@@ -207,6 +222,8 @@ def test_a_link_is_written_through(run, here):
         ["a.png", "make it night", "b.png"],
         ["a.png", "-i", "b.png"],
         ["a.png", "https://example.com/b.png"],
+        ["a.png", "c.png"],  # a typing error: it is not there
+        ["a.png", "*.JPG"],  # a pattern that met nothing
         ["a.png"],
     ],
 )
@@ -236,6 +253,21 @@ def test_several_pictures_with_i(run, here):
     assert names(here / "out") == [Path(name).name for name in made]
     for entry in report["pictures"]:
         assert entry["results"][0]["instructions"] == ["make it night", "remove the tree"]
+
+
+def test_words_with_a_stop_are_instructions(run, here):
+    mine = picture("a.png")
+    assert run(mine, "Night.", "write 3.5 on it", "as in other.png", "-o", "b.png")[0] == 0
+
+
+def test_a_note_on_one_of_several_pictures_names_it(folder, here, capfd):
+    picture("plain.png")
+    Image.new("RGBA", (16, 16), (255, 0, 0, 128)).save("glass.png")
+    flags = ["--model", str(folder), "--steps", "1"]
+    assert main(["edit", "plain.png", "glass.png", "-i", "make it night", *flags]) == 0
+    notes = [line for line in capfd.readouterr().err.splitlines() if "transparen" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith("note: glass.png: ")
 
 
 def test_one_picture_with_i_is_the_same_as_without(run, here):
@@ -344,6 +376,14 @@ def test_bytes_that_are_no_text_are_one_sentence(run, here):
     code, out, err = run(picture("a.png"), words)
     assert (code, out, err.count("\n")) == (1, "", 0)
     assert "is not valid text in UTF-8" in err
+
+
+def test_an_instruction_in_utf8_is_one_in_the_c_locale(monkeypatch):
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("ascii", "surrogateescape"))
+    words = ["a.png", "mach es bläulich 夜".encode().decode("ascii", "surrogateescape")]
+    assert _told_apart(words, [])[1] == ["mach es bläulich 夜"]
+    latin = "caf\udce9"
+    assert _told_apart(["a.png", latin], [])[1] == [latin]  # which is refused further on
 
 
 def test_a_name_that_is_no_text_is_a_name(run, here):

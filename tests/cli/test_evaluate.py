@@ -10,6 +10,7 @@ import pytest
 from fakes import build_tiny_clip
 
 from overpaint.cli import main
+from overpaint.errors import UserError
 from overpaint.evaluation.report import Report
 from overpaint.models.origin import model_origin
 from tiny import build_tiny_pipeline
@@ -142,3 +143,29 @@ def test_a_recipe_s_block_is_read_and_flags_win(models, tmp_path, capfd) -> None
     assert (report.data["count"], report.data["seed"], report.data["size"]) == (4, 9, 40)
     assert run(models / "one", "--recipe", recipe, "--set", "sise=3", "-o", tmp_path / "b") == 1
     assert "evaluate.sise (--set evaluate.sise=3) is no known key" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--curve-cases", "3"], "curve"),
+        (["--curve-image-scales", "1,2"], "curve"),
+        (["--curve-text-scales", "0,4"], "curve"),
+        (["--drift-scenes", "2"], "galleries"),
+        (["--picture", "a.png"], "galleries"),
+        (["--instruction", "make it night"], "galleries"),
+        (["--bias-folder", "portraits"], "bias"),
+    ],
+)
+def test_an_option_of_a_part_asks_for_the_part(words, part, tmp_path, monkeypatch) -> None:
+    seen = []
+
+    def stop(models, settings, *_, **__):
+        seen.append({name: getattr(settings, name) for name in ("curve", "galleries", "bias")})
+        raise UserError("enough")
+
+    monkeypatch.setattr("overpaint.evaluation.from_settings.evaluate_as_set", stop)
+    assert run("nano", "-o", tmp_path, *words) == 1
+    assert run("nano", "-o", tmp_path, *words, f"--no-{part}") == 1
+    assert [found[part] for found in seen] == [True, False]
+    assert not any(value for found in seen for name, value in found.items() if name != part)

@@ -218,6 +218,19 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     process.wait()
 
 
+@pytest.mark.parametrize("closed", ["1", "2", "12"])
+@pytest.mark.parametrize(
+    ("words", "code"), [("--version", 0), ("evaluate --bad", 2), ("edit x y", 1)]
+)
+def test_a_closed_stream_is_no_error_and_takes_no_others_words(closed, words, code) -> None:
+    shell = f"exec {sys.executable} -m overpaint {words} " + " ".join(f"{n}>&-" for n in closed)
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert bool(done.stdout) == ("1" not in closed and code == 0)
+    assert bool(done.stderr) == ("2" not in closed and code != 0)
+
+
 def test_the_module_runs_like_the_script() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "overpaint", "--version"], capture_output=True, text=True, check=True

@@ -215,11 +215,32 @@ def test_magicbrush_s_parquet_and_emu_edit_s(tmp_path: Path) -> None:
     assert "no right answers" in cases.notes[0]
 
 
-def test_a_pair_is_named_by_its_content(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"original_image": plain(2)},
+        {"edited_image": plain(2)},
+        {"mask": plain(0).convert("L")},
+        {"edit_prompt": "y"},
+        {"edited_prompt": "y"},
+        {"original_prompt": "y"},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_a_pair_is_named_by_all_its_content(tmp_path: Path, changed: dict[str, Any]) -> None:
     """Two datasets must not be compared case by case because their rows have the same numbers."""
-    for name, value in (("a", 1), ("b", 2)):
-        row = Pair(original_prompt="p", edit_prompt="x", edited_prompt="q",
-                   original_image=plain(value), edited_image=plain(9)).to_row()  # fmt: skip
-        write_shard(tmp_path / name, 0, 1, [row], pair_features())
-    a, b = (read_cases(tmp_path / name).read(0).key for name in ("a", "b"))
+    same = {"original_prompt": "p", "edit_prompt": "x", "edited_prompt": "q"}
+    same |= {"original_image": plain(1), "edited_image": plain(9)}
+    for name, values in (("a", same), ("b", same | changed), ("again", same)):
+        write_shard(tmp_path / name, 0, 1, [Pair(**values).to_row()], pair_features())
+    a, b, again = (read_cases(tmp_path / name).read(0).key for name in ("a", "b", "again"))
+    assert a == again
     assert a != b
+
+
+def test_published_rows_without_numbers_are_different_cases(tmp_path: Path) -> None:
+    row = {"source_img": stored(plain(1)), "instruction": "add a hat",
+           "target_img": stored(plain(2))}  # fmt: skip
+    parquet(tmp_path / "brush/dev.parquet", [row] * 3, ("source_img", "target_img"))
+    cases = read_cases(tmp_path / "brush")
+    assert len({cases.read(i).key for i in range(3)}) == 3

@@ -84,6 +84,13 @@ def test_the_mean_of_few_values_is_held_nearly_as_often_as_said(shape: str) -> N
     assert 0.90 <= mean_coverage(shape, 46, 400) <= 0.98
 
 
+@pytest.mark.parametrize("count", [2, 3, 4, 6])
+def test_a_handful_of_values_has_no_false_certainty(count: int) -> None:
+    """A bootstrap never leaves the values' range: it holds the mean of two normal ones 0.51."""
+    assert 0.92 <= mean_coverage("normal", count, 400) <= 0.99
+    assert mean_coverage("exponential", count, 400) >= 0.86
+
+
 def test_the_interval_of_many_is_that_of_the_textbook() -> None:
     values = np.random.default_rng(1).normal(3.0, 2.0, 1500)
     found = estimate(list(values))
@@ -114,7 +121,15 @@ def test_values_that_tell_nothing_of_their_spread_have_no_interval(values: list[
 
 
 def test_student_s_t_is_that_of_the_tables() -> None:
-    for freedom, value in ((4, 2.776), (9, 2.262), (29, 2.045), (1000, 1.962)):
+    for freedom, value in (
+        (1, 12.706),
+        (2, 4.303),
+        (3, 3.182),
+        (4, 2.776),
+        (9, 2.262),
+        (29, 2.045),
+        (1000, 1.962),
+    ):
         assert student_t(freedom) == pytest.approx(value, rel=0.01)
 
 

@@ -275,13 +275,29 @@ def test_two_reports_are_compared_over_the_cases_they_share() -> None:
         merge_reports(a, other)
 
 
+def test_cases_of_one_key_are_the_same_only_if_they_ask_the_same() -> None:
+    def rows(*asked: str) -> list[CaseResult]:
+        return [CaseResult(i, "0", "all", text, {"l2": float(i)}) for i, text in enumerate(asked)]
+
+    merged = merge_reports(report(("a", rows("x", "y"))), report(("b", rows("z", "y"))))
+    assert merged.comparisons[0].differences["overall"]["l2"].count == 1
+    with pytest.raises(UserError, match="no case in common"):
+        merge_reports(report(("a", rows("x"))), report(("b", rows("y"))))
+
+
+def test_cases_of_one_key_are_compared_each_with_its_own() -> None:
+    rows = [CaseResult(i, "0", "all", "x", {"l2": float(i)}) for i in range(5)]
+    difference = report(("a", rows), ("b", rows)).comparisons[0].differences["overall"]["l2"]
+    assert (difference.count, difference.ties, difference.mean) == (5, 5, 0.0)
+
+
 def full_page() -> str:
     evil = "<script>alert(1)</script> & “night”"
     scores = {"clip_image": estimate([0.7, 0.8]), "clip_direction": estimate([0.2, 0.1])}
     points = [CurvePoint(guidance_scale=2, image_guidance_scale=i, scores=scores) for i in (1, 2)]
     made = report(
         ("a", results(5, evil=evil)),
-        ("b", results(9)),
+        ("b", results(9, evil=evil)),
         curves={"a": points},
         drift={"a": Drift(scenes=2, untouched_psnr=[estimate([30.0, 31.0]), None])},
     )

@@ -113,6 +113,24 @@ def test_a_model_of_nan_is_given_up_soon(tmp_path: Path) -> None:
     assert len(editor.calls) < 30
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_no_number_leaves_its_case_out(tmp_path: Path, value: float) -> None:
+    class Strange(Scorer):
+        def score(self, cases, edited):  # type: ignore[no-untyped-def]
+            rows = super().score(cases, edited)
+            return [
+                row | {"clip_image": value if case.key == "2" else 0.5}
+                for case, row in zip(cases, rows, strict=True)
+            ]
+
+    cases = plain_cases(4)
+    stage = partial(CaseStage, FakeEditor(keep), cases, Strange(), SamplingSettings())  # type: ignore[arg-type]
+    results = run_cases(stage, cases, Artifact(tmp_path, {"model": "m"}, tmp_path / "data"))
+    left_out = {result.index: result.left_out for result in results if result.left_out}
+    assert list(left_out) == [2]
+    assert "CLIP image similarity is not a number" in str(left_out[2])
+
+
 def test_retrieval_of_target_input_and_noise(tmp_path: Path) -> None:
     """The whole path: 1.0 for the exact target, 0.0 for the input, about 1/32 for noise."""
     cases = scene_cases(13, 7)

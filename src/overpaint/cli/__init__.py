@@ -46,8 +46,11 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns the exit code: 0 done, 1 could not do it (one sentence on stderr), 2 usage,
     130 interrupted, 143 stopped by SIGTERM (both with a sentence that says what is kept).
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us (`>&-`): words for it go nowhere else
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
             # A name that the terminal cannot show must not fail what is done.
             stream.reconfigure(errors="backslashreplace")
     interruption = Interruption()

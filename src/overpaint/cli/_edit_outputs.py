@@ -65,7 +65,7 @@ class Outputs:
             check_can_save(file)
             if not file.exists():
                 continue
-            if any(os.path.exists(name) and file.samefile(name) for name in inputs):
+            if _is_one_of(file, inputs):
                 raise UserError(
                     f"{file} is a picture to be edited, and would be lost: "
                     "give the result another name with -o."
@@ -95,13 +95,16 @@ class Outputs:
 
         save_image(sheet, self.path, metadata={MARK: json.dumps({"results": self.count})})
 
-    def sweep(self) -> None:
-        """Delete the results that an earlier run of the same output left beyond those of this one."""
+    def sweep(self, inputs: Sequence[str]) -> None:
+        """Delete the results that an earlier run of the same output left beyond those of this one.
+
+        Those that are among the `inputs` stay: one of several results was edited further.
+        """
         kept = {path.name for path in self.files}
         for file in _numbered(self.path):
-            if file.name not in kept and (_mark_of(file) or {}).get("contact_sheet") == (
-                self.path.name
-            ):
+            if file.name in kept or _is_one_of(file, inputs):
+                continue
+            if (_mark_of(file) or {}).get("contact_sheet") == self.path.name:
                 file.unlink(missing_ok=True)
 
 
@@ -151,6 +154,11 @@ def _is_folder(output: str) -> bool:
 def _folded(name: str) -> str:
     """Equal for names that some file system takes for one."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def _is_one_of(file: Path, inputs: Sequence[str]) -> bool:
+    """Whether a file that exists is one of the pictures to be edited, by whatever name."""
+    return any(os.path.exists(name) and file.samefile(name) for name in inputs)
 
 
 def _numbered(path: Path) -> Iterator[Path]:

@@ -128,7 +128,7 @@ def edit(
         for source, outputs in zip(sources, planned, strict=True):
             edits = how.edit(editor, source, label=source.name if len(names) > 1 else "")
             outputs.check(names)  # again, for that took a while
-            done.append(_written(how, source, edits, outputs, used))
+            done.append(_written(how, source, edits, outputs, used, names))
             if not as_json:
                 typer.echo(outputs.path)
     except KeyboardInterrupt as stop:
@@ -155,7 +155,7 @@ def _told_apart(words: Sequence[str], instructions: Sequence[str]) -> tuple[list
     Without -i the first word is the picture and all others are instructions. A shell that made
     several names of one pattern is told from that by the files being there.
     """
-    pictures, said = (list(words), list(instructions)) if instructions else (words[:1], words[1:])
+    pictures, said = (words, instructions) if instructions else (words[:1], words[1:])
     if not said:
         raise typer.BadParameter(
             "say what to change: IMAGE INSTRUCTION, or IMAGE... -i INSTRUCTION."
@@ -166,16 +166,30 @@ def _told_apart(words: Sequence[str], instructions: Sequence[str]) -> tuple[list
                 f"{text!r} is a file or an address, not an instruction: to edit several pictures, "
                 "give each instruction with -i."
             )
-    return list(pictures), list(said)
+    return list(pictures), [_as_utf8(text) for text in said]
 
 
 def _names_a_picture(text: str) -> bool:
+    """Whether it is a file or an address, or could only be the name of a picture that is not there."""
+    from PIL import Image
+
     from overpaint.images import is_url
 
     try:
-        return is_url(text) or os.path.isfile(text)
+        if is_url(text) or os.path.isfile(text):
+            return True
     except ValueError:  # a NUL in it
         return False
+    suffix = os.path.splitext(text)[1].lower()
+    return bool(suffix) and len(text.split()) == 1 and suffix in Image.registered_extensions()
+
+
+def _as_utf8(text: str) -> str:
+    """An instruction whose bytes are UTF-8, though the locale has another encoding (C, say)."""
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 @dataclass
@@ -266,12 +280,17 @@ class _How:
 
 
 def _written(
-    how: _How, source: _Source, edits: list[Edit], outputs: Outputs, used: dict[str, Any]
+    how: _How,
+    source: _Source,
+    edits: list[Edit],
+    outputs: Outputs,
+    used: dict[str, Any],
+    names: Sequence[str],
 ) -> dict[str, Any]:
-    """Write what came of a picture and say its notes; gives its part of the report."""
+    """Write what came of one of the pictures `names` and say its notes; gives its part of the report."""
     notes = list(dict.fromkeys([*source.notes, *(note for e in edits for note in e.notes)]))
     for note in notes:
-        say(f"note: {note}")
+        say(f"note: {source.name}: {note}" if len(names) > 1 else f"note: {note}")
     last = edits[-how.results :]
     made_by = [how.describe(edit) for edit in last]
     paths = outputs.write([e.image for e in last], [made | used for made in made_by])
@@ -282,7 +301,7 @@ def _written(
         outputs.write_sheet(
             sweep_sheet(edits) if how.sweep else edits_sheet(edits, original=original)
         )
-    outputs.sweep()
+    outputs.sweep(names)
     return {
         "image": source.name,
         "output": str(outputs.path),

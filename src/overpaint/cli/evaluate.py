@@ -143,6 +143,13 @@ def evaluate(
     from overpaint.evaluation.settings import EvaluateSettings
     from overpaint.recipe import read_block
 
+    # Who says how a part is to be made wants it.
+    if curve is None and any((curve_cases, curve_image_scales, curve_text_scales)):
+        curve = True
+    if galleries is None and any((drift_scenes, picture, instruction)):
+        galleries = True
+    if bias is None and bias_folder is not None:
+        bias = True
     given = {
         "pairs": None if pairs is None else str(pairs),
         "preset": None if preset is None else preset.value,

@@ -16,6 +16,7 @@ from overpaint.errors import UserError
 from overpaint.evaluation.accuracy import benchmark_example
 from overpaint.evaluation.pixelwise import Pixels
 from overpaint.evaluation.settings import PresetName
+from overpaint.rows import TRIPLET_COLUMNS
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.dataset import drawn_by
 from overpaint.scenes.examples import Split, candidates
@@ -142,7 +143,7 @@ def _pair_cases(folder: Path) -> CaseSet:
         edited = picture_of(row["edited_image"], folder, f"{where}, edited_image")
         target = of_size(edited, original)
         return Case(
-            key=f"{index}-{_fingerprint(row['original_image'])}",
+            key=f"{index}-{_fingerprint(row)}",
             instruction=text_of(row["edit_prompt"], f"{where}, edit_prompt"),
             original=original,
             kind=words_of(row.get("kind")) or WITHOUT_KIND,
@@ -178,7 +179,14 @@ def of_size(image: Image.Image, like: Image.Image) -> Pixels:
     return np.asarray(image)
 
 
-def _fingerprint(cell: Any) -> str:
+def _fingerprint(row: Mapping[str, Any]) -> str:
+    """A short digest of all of a pair that scores depend on: another target is another case."""
     from hashlib import blake2b
 
-    return blake2b(bytes_of(cell), digest_size=6).hexdigest()
+    found = blake2b(digest_size=6)
+    for name in ("original_image", "edited_image", "mask"):
+        cell = row.get(name)
+        found.update(blake2b(bytes_of(cell) if cell else b"").digest())
+    for name in TRIPLET_COLUMNS:
+        found.update(blake2b((words_of(row.get(name)) or "").encode()).digest())
+    return found.hexdigest()

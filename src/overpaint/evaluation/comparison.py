@@ -14,6 +14,7 @@ from overpaint.evaluation.report import (
     Comparison,
     ModelReport,
     Report,
+    identities,
     make_report,
     of_cases,
 )
@@ -43,8 +44,10 @@ def merge_reports(a: Report, b: Report) -> Report:
         for model in report.models:
             label = f"{model.label} ({number})" if clash else model.label
             models.append(model.model_copy(update={"label": label}))
-    keys = [{key for model in report.models for key in model.cases.key} for report in (a, b)]
-    if not keys[0] & keys[1]:
+    ours, others = (
+        {case for model in report.models for case in identities(model.cases)} for report in (a, b)
+    )
+    if not ours & others:
         raise UserError(
             "the two reports have no case in common: evaluate both models on the same data "
             f"({a.title}; {b.title})."
@@ -90,7 +93,8 @@ def _join_unedited(a: ModelReport | None, b: ModelReport | None) -> ModelReport 
     """The baseline over the cases of both reports; of a case that both have, the first's scores."""
     if a is None or b is None:
         return a or b
-    more = [i for i, key in enumerate(b.cases.key) if key not in set(a.cases.key)]
+    known = set(identities(a.cases))
+    more = [i for i, case in enumerate(identities(b.cases)) if case not in known]
     if not more:
         return a
     names = [name for name in METRIC if name in a.cases.scores or name in b.cases.scores]

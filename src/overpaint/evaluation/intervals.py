@@ -1,7 +1,7 @@
 """How sure a figure is: intervals of shares and means, paired differences, and their tests.
 
 shares       Wilson's score interval; of a paired difference Newcombe's, and McNemar's exact test
-other means  BCa bootstrap; of a paired difference besides a sign-flip permutation test
+other means  BCa bootstrap, of few values no narrower than Student's t; of a paired difference besides a sign-flip permutation test
 several      Holm's correction (`holm`): of all questions asked, at most one in twenty such families
              has a false answer
 
@@ -26,6 +26,8 @@ ALPHA = 0.05
 _ENUMERATED = 12  # differences of which all 2^n flips are enumerated
 _AT_ONCE = 4_000_000  # numbers drawn at once, which bounds memory
 _EQUAL = 1e-6  # relative spread below which values differ by float32's rounding only
+_FEW = 10  # values, below which the bootstrap alone is too narrow
+_T_OF_FEW = {1: 12.7062, 2: 4.3027, 3: 3.1824}
 _NORMAL = NormalDist()
 _Z = _NORMAL.inv_cdf(1 - ALPHA / 2)
 
@@ -77,7 +79,7 @@ def estimate(
     if len(known) == 0:
         return None
     mean = float(known.mean())
-    low, high = wilson(_ones(known), len(known)) if share else bca(known, resamples)
+    low, high = wilson(_ones(known), len(known)) if share else mean_interval(known, resamples)
     return Estimate(mean=mean, low=low, high=high, count=len(known))
 
 
@@ -104,7 +106,7 @@ def paired_difference(
     better = apart if higher_is_better else -apart
     wins, losses = int((better > 0).sum()), int((better < 0).sum())
     ties = len(both) - wins - losses
-    low, high = newcombe(before, after) if share else bca(apart, resamples)
+    low, high = newcombe(before, after) if share else mean_interval(apart, resamples)
     return Difference(
         mean=float(apart.mean()),
         low=low,
@@ -195,6 +197,21 @@ def holm(ps: Mapping[str, float]) -> dict[str, float]:
     return {name: corrected[name] for name in ps}
 
 
+def mean_interval(values: Values, resamples: int = RESAMPLES) -> tuple[float | None, float | None]:
+    """95 % interval of a mean; None where the values tell nothing of their spread.
+
+    By `bca`. Resampled means never leave the values' own range, which holds the mean of two in
+    half of all cases only, of four in seven of eight: of few it reaches at least as far as Student's t.
+    """
+    low, high = bca(values, resamples)
+    count = len(values)
+    if low is None or high is None or count >= _FEW:
+        return low, high
+    mean = float(values.mean())
+    half = student_t(count - 1) * float(values.std(ddof=1)) / sqrt(count)
+    return min(low, mean - half), max(high, mean + half)
+
+
 def bca(values: Values, resamples: int = RESAMPLES) -> tuple[float | None, float | None]:
     """The bias-corrected and accelerated bootstrap's 95 % interval of a mean (Efron, 1987).
 
@@ -219,7 +236,9 @@ def bca(values: Values, resamples: int = RESAMPLES) -> tuple[float | None, float
 
 
 def student_t(freedom: int) -> float:
-    """The 0.975 quantile of Student's t (Cornish and Fisher's expansion, within 1 % from 4 on)."""
+    """The 0.975 quantile of Student's t (from 4 on Cornish and Fisher's expansion, within 1 %)."""
+    if freedom in _T_OF_FEW:
+        return _T_OF_FEW[freedom]
     z, v = _Z, freedom
     return (
         z

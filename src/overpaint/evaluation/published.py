@@ -139,7 +139,7 @@ def _magicbrush_rows(folder: Path, paths: list[Path]) -> CaseSet:
         original = picture_of(row["source_img"], folder, f"{where}, source_img")
         stored = bytes_of(row.get("mask_img"))
         return _magicbrush_case(
-            key=f"magicbrush-{row.get('img_id')}-{row.get('turn_index')}",
+            key=f"magicbrush-{row.get('img_id', f'row {index}')}-{row.get('turn_index')}",
             instruction=text_of(row["instruction"], f"{where}, instruction"),
             pictures=(original, picture_of(row["target_img"], folder, f"{where}, target_img")),
             mask=_opaque(stored, original.size) if stored else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -208,12 +209,13 @@ def make_report(
 
 
 def compare_models(a: ModelReport, b: ModelReport) -> Comparison:
-    """Paired differences over the cases, matched by key, that both models have.
+    """Paired differences over the cases that both models have.
 
+    Cases are the same where key and instruction are; of repeated ones the first is the first.
     Each metric asks once overall and once of every kind; the kinds are corrected together.
     """
-    position = {key: index for index, key in enumerate(b.cases.key)}
-    pairs = [(i, position[key]) for i, key in enumerate(a.cases.key) if key in position]
+    position = {case: index for index, case in enumerate(identities(b.cases))}
+    pairs = [(i, position[case]) for i, case in enumerate(identities(a.cases)) if case in position]
     kinds: dict[str, list[tuple[int, int]]] = {OVERALL: pairs}
     for i, j in pairs:
         kinds.setdefault(a.cases.kind[i], []).append((i, j))
@@ -236,6 +238,16 @@ def compare_models(a: ModelReport, b: ModelReport) -> Comparison:
         only_a=[name for name in a.cases.scores if name not in b.cases.scores],
         only_b=[name for name in b.cases.scores if name not in a.cases.scores],
     )
+
+
+def identities(cases: Cases) -> list[tuple[str, str, int]]:
+    """What tells each case from all others: key, instruction, and which of equal ones it is."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found = []
+    for case in zip(cases.key, cases.instruction, strict=True):
+        found.append((*case, seen[case]))
+        seen[case] += 1
+    return found
 
 
 def _correct(differences: dict[str, dict[str, Difference]]) -> None:

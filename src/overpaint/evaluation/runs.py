@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from overpaint.editing import Editor
 from overpaint.engine import Done, Engine, Job, Made, Row, Stage, quarantined, run
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case, CaseSet
-from overpaint.evaluation.metrics import METRICS
+from overpaint.evaluation.metrics import METRIC, METRICS
 from overpaint.evaluation.scoring import Scorer, Scores
 from overpaint.rows import png_bytes
 from overpaint.seeds import derive_seed
@@ -63,6 +64,9 @@ class CaseResult:
 
 class ModelGaveNothingError(UserError):
     """No case of a whole beginning could be edited: the model is at fault, not the cases."""
+
+
+_NO_NUMBER = "its {} is not a number: the weights of what judges are broken"
 
 
 @dataclass(frozen=True)
@@ -242,7 +246,12 @@ def _edit_shard(
     good = {i: picture for i, picture in edited.items() if isinstance(picture, Image.Image)}
     scores = scorer.score([read[i] for i in good], list(good.values()))
     for (index, picture), score in zip(good.items(), scores, strict=True):
-        rows[index] = _row(index, read[index], picture, score)
+        strange = [name for name, value in score.items() if not isfinite(value or 0.0)]
+        rows[index] = (
+            _row(index, read[index], left_out=_NO_NUMBER.format(METRIC[strange[0]].title))
+            if strange
+            else _row(index, read[index], picture, score)
+        )
     for index, failed in edited.items():
         if isinstance(failed, UserError):
             rows[index] = _row(index, read[index], left_out=str(failed))
