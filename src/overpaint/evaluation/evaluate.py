@@ -104,7 +104,7 @@ def evaluate(
         open_unedited: Callable[[], Stage] = partial(unedited_stage, cases, scorer)
         if engine is not None and engine.kind == "ray":
             open_unedited = partial(_open_unedited, found, cases, device)
-        unedited = score_unedited(open_unedited, cases, out / "work" / "unedited", basis, engine)
+        unedited = score_unedited(open_unedited, cases, out / "work" / "cases", basis, engine)
         report = make_report(
             title=cases.title,
             data=dict(cases.settings),
@@ -142,8 +142,7 @@ def _evaluate_model(
     cases, settings, found = setting.cases, setting.sampling, setting.judges
     sampling = sampling_of_editor(editor, settings)
     origin = {"stage": "cases", **setting.basis, "model": model_origin(name), "sampling": sampling}
-    folder = setting.folder / label
-    place = folder_of(folder / "cases", origin)
+    place = folder_of(setting.folder / "cases", origin)
     artifact = Artifact(place, origin, place / "data")
     open_stage: Callable[[], Stage] = partial(CaseStage, editor, cases, setting.scorer, settings)
     if setting.engine is not None and setting.engine.kind == "ray":
@@ -159,7 +158,7 @@ def _evaluate_model(
     seen = seen_in_training(name, cases)
     made.models.append(model_report(label, name, origin["model"], sampling, results, seen))
     made.pictures.cases[label] = _shown_cases(cases, results, place)
-    add_sections(editor, label, setting, folder, origin, made, note)
+    add_sections(editor, label, setting, origin, made, note)
 
 
 def _open_stage(

@@ -96,13 +96,13 @@ def add_sections(
     editor: Editor,
     label: str,
     setting: Setting,
-    folder: Path,
     origin: Mapping[str, Any],
     made: Made,
     note: Say,
 ) -> None:
     """The curve, the galleries and the audit of one model, those that are asked for."""
     extras, scorer, settings = setting.extras, setting.scorer, setting.sampling
+    folder = setting.folder
     if extras.curve:
         if scorer.clip is None:
             note("The trade-off curve was left out: it needs a CLIP (--clip).")

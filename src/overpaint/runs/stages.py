@@ -341,7 +341,7 @@ class Evaluate:
 
     def how_far(self) -> str | None:
         """The shards of all models."""
-        counts = [count_shards(path) for path in self.out.glob("work/*/cases/*")]
+        counts = [count_shards(path) for path in self.out.glob("work/cases/*")]
         if not counts:
             return "begun" if self.out.exists() else None
         return f"{sum(n for n, _ in counts)} of {sum(of for _, of in counts)} shards"
