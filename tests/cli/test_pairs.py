@@ -130,7 +130,7 @@ def test_a_truncated_shard_is_named(
     shard.write_bytes(shard.read_bytes()[:-100])
     capsys.readouterr()
     assert main(words(folder, model, tmp_path / "out")) == 1
-    assert f"cannot read {shard}: it is no whole parquet file." in sentence(capsys)
+    assert f"{shard} is not what was written there: delete that" in sentence(capsys)
     shard.unlink()
     assert main(words(folder, model, tmp_path / "out")) == 1
     assert "lacks 1 of its" in sentence(capsys)
