@@ -36,7 +36,7 @@ KINDS = {
     "configuration": "model/**/*.json",
     "tokenizer": "model/tokenizer/*",
     "report": "report/report.json",
-    "kept results": "report/work/**/*.json",
+    "kept results": "report/*/**/*.json",
     "cache of latents": "model.training/cache/**/*.npy",
     "checkpoint": "model.training/checkpoints/*/*",
     "captions": "../captions.txt",
@@ -44,16 +44,6 @@ KINDS = {
 }
 # What a finished run has no need to look at: the next that reads them checks them.
 NOT_READ = ("tally", "kept results", "cache of latents", "checkpoint")
-
-
-def damage(path: Path, draw: random.Random) -> None:
-    """Flip a bit of a file, or cut it."""
-    content = bytearray(path.read_bytes())
-    if draw.random() < 0.3:
-        path.write_bytes(content[: draw.randrange(len(content))])
-        return
-    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-    path.write_bytes(content)
 
 
 def rerun(recipe: Path, out: Path) -> tuple[int, str]:
@@ -85,7 +75,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     sys.path[:0] = [str(TESTS), str(TESTS / "evaluation"), str(TESTS / "runs")]
-    from world import build_world
+    from world import build_world, damage
 
     draw, table = random.Random(arguments.seed), dict[str, Counter[str]]()
     with tempfile.TemporaryDirectory(prefix="damage-") as name:

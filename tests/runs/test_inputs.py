@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from world import RECIPE
+from world import RECIPE, damage
 
 from overpaint.cli import main
 from overpaint.evaluation.report import Report
@@ -255,13 +255,3 @@ def test_damage_anywhere_is_one_sentence_or_made_again(world: World, capsys: Cap
                 assert kind == "tally", f"{path} was used as it was"
             path.write_bytes(whole)
     assert world.rerun() == 0
-
-
-def damage(path: Path, draw: random.Random) -> None:
-    """Flip a bit of a file, or cut it."""
-    content = bytearray(path.read_bytes())
-    if draw.random() < 0.4:
-        path.write_bytes(content[: draw.randrange(len(content))])
-        return
-    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-    path.write_bytes(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import sys
 from pathlib import Path
@@ -77,3 +78,13 @@ def run_command(words: list[str], log: str) -> None:
         sys.stderr = stream
         code = main(words)
     sys.exit(code)
+
+
+def damage(path: Path, draw: random.Random) -> None:
+    """Flip a bit of a file, or cut it."""
+    content = bytearray(path.read_bytes())
+    if draw.random() < 0.4:
+        path.write_bytes(content[: draw.randrange(len(content))])
+        return
+    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    path.write_bytes(content)
