@@ -22,9 +22,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from PIL import Image
-
-from overpaint.evaluation.captions import (
+from nano.caption_fidelity import (
     CaptionCase,
     Pixels,
     Verdict,
@@ -33,8 +31,11 @@ from overpaint.evaluation.captions import (
     judge_by_renders,
     summarise,
 )
-from overpaint.evaluation.intervals import Estimate
+from PIL import Image
+
+from overpaint.contact_sheets import Cell, contact_sheet
 from overpaint.files import write_atomic
+from overpaint.metrics.intervals import Estimate
 from overpaint.models.clip import Clip, load_clip
 from overpaint.models.text_to_image import TextToImageModel, load_text_to_image
 from overpaint.pairs.drawing import Drawer, Drawing
@@ -43,7 +44,6 @@ from overpaint.progress import track
 from overpaint.scenes.catalogue import Role
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
-from overpaint.sheets import Cell, contact_sheet
 
 JUDGES = ("renders", "clip")
 SHOWN = 40  # pictures on a contact sheet

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from overpaint.evaluation.intervals import (
+from overpaint.metrics.intervals import (
     ALPHA,
     holm,
     mcnemar,

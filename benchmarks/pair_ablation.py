@@ -31,17 +31,17 @@ from typing import Any
 
 from overpaint.cli import main as overpaint
 from overpaint.evaluation.cases import scene_cases
-from overpaint.evaluation.comparison import show_difference
 from overpaint.evaluation.evaluate import evaluate
-from overpaint.evaluation.intervals import Estimate
 from overpaint.evaluation.origin import Judges
-from overpaint.evaluation.report import OVERALL, Report, compare_models
 from overpaint.evaluation.runs import SamplingSettings
+from overpaint.metrics.intervals import Estimate
 from overpaint.models.names import PARENT
 from overpaint.pairs.choice import SCORES, Scores, choose
 from overpaint.pairs.settings import PairsSettings, Thresholds
 from overpaint.pairs.stage import make_pairs
 from overpaint.recipe import read_block
+from overpaint.report.comparison import show_difference
+from overpaint.report.schema import OVERALL, Report, compare_models
 from overpaint.rows import TRIPLET_COLUMNS, pair_features
 from overpaint.scenes.examples import SPLITS
 from overpaint.shards import read_pairs, row_key, row_seed, write_card, write_shard

@@ -13,9 +13,9 @@ import argparse
 from PIL import Image
 
 from overpaint import Editor
+from overpaint.contact_sheets import BeforeAfter, before_after
 from overpaint.evaluation.accuracy import benchmark_examples
 from overpaint.images import save_image
-from overpaint.sheets import BeforeAfter, before_after
 
 
 def main() -> None:

@@ -8,6 +8,7 @@
 # It yields to everything else on the machine. docs/nano-log.md tells what was tried.
 set -euo pipefail
 out="${1:-runs/nano-v3}" pairs="${2:-100000}" recipes="${3:-$(dirname "$0")/nano-v3}"
+export PYTHONPATH="$(dirname "$0")/../tools${PYTHONPATH:+:$PYTHONPATH}"  # the trainers of nano's other parts
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
 make_once() { # make_once WHAT COMMAND ...: the command, unless what it makes is there
@@ -18,7 +19,7 @@ make_once() { # make_once WHAT COMMAND ...: the command, unless what it makes is
         nice -n 19 "$@"
     fi
 }
-nano=(python -m overpaint.nano)
+nano=(python -m nano)
 
 make_once "$out/autoencoder/model" \
     "${nano[@]}" autoencoder "$recipes/nano-autoencoder.yaml" -o "$out/autoencoder"

@@ -11,8 +11,8 @@ from fakes import build_tiny_clip
 
 from overpaint.cli import main
 from overpaint.errors import UserError
-from overpaint.evaluation.report import Report
 from overpaint.models.origin import model_origin
+from overpaint.report.schema import Report
 from tiny import build_tiny_pipeline
 
 

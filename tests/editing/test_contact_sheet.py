@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from overpaint.contact_sheets import Cell
 from overpaint.editing import Edit, contact_sheet
 from overpaint.editing.contact_sheet import cell_of, edits_sheet, sweep_sheet
-from overpaint.sheets import Cell
 
 PICTURE = Image.new("RGB", (64, 64), "red")
 

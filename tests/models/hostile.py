@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from overpaint.evaluation.embedding import load_dino
 from overpaint.instruct.models import load_language_model
+from overpaint.metrics.embedding import load_dino
 from overpaint.models import load_model
 from overpaint.models.clip import load_clip
 from overpaint.models.loading import load_network

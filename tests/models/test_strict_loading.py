@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from overpaint.errors import UserError
-from overpaint.evaluation.embedding import load_dino
 from overpaint.instruct.models import load_language_model
+from overpaint.metrics.embedding import load_dino
 from overpaint.models.clip import load_clip
 from overpaint.models.loading import load_network
 from overpaint.models.single_file import load_single_file

@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import CLIPModel
-
-from overpaint.digests import digest
-from overpaint.errors import UserError
-from overpaint.nano.assemble import assemble_base
-from overpaint.nano.autoencoder import (
+from nano.assemble import assemble_base
+from nano.autoencoder import (
     AutoencoderRecipe,
     Reconstruct,
     build_autoencoder,
@@ -20,7 +16,7 @@ from overpaint.nano.autoencoder import (
     standardise,
     train_autoencoder,
 )
-from overpaint.nano.clip import (
+from nano.clip import (
     ClipRecipe,
     contrast,
     look_drawn,
@@ -28,10 +24,14 @@ from overpaint.nano.clip import (
     smaller,
     train_clip,
 )
-from overpaint.nano.controlnet import ControlNetRecipe
-from overpaint.nano.pictures import UNTOLD, captioned, crowded, hard_captions, to_tensor
-from overpaint.nano.text import MAX_TOKENS, train_tokenizer
-from overpaint.nano.text_to_image import TextToImageRecipe
+from nano.controlnet import ControlNetRecipe
+from nano.pictures import UNTOLD, captioned, crowded, hard_captions, to_tensor
+from nano.text import MAX_TOKENS, train_tokenizer
+from nano.text_to_image import TextToImageRecipe
+from transformers import CLIPModel
+
+from overpaint.digests import digest
+from overpaint.errors import UserError
 from overpaint.recipe import read_block, read_settings
 from overpaint.scenes.catalogue import catalogue
 from overpaint.scenes.examples import sample_example

@@ -9,21 +9,21 @@ import pytest
 import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, StableDiffusionPipeline
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
-from overpaint.digests import digest
-from overpaint.errors import UserError
-from overpaint.nano.assemble import assemble_base
-from overpaint.nano.autoencoder import AutoencoderRecipe, train_autoencoder
-from overpaint.nano.captioned import (
+from nano.assemble import assemble_base
+from nano.autoencoder import AutoencoderRecipe, train_autoencoder
+from nano.captioned import (
     Captioned,
     CaptionedLatents,
     Parts,
     draw_timesteps,
     load_parts,
 )
-from overpaint.nano.clip import ClipRecipe, train_clip
-from overpaint.nano.controlnet import ControlNetRecipe, hint_of, train_controlnet
-from overpaint.nano.text_to_image import TextToImageRecipe, build_unet, train_text_to_image
+from nano.clip import ClipRecipe, train_clip
+from nano.controlnet import ControlNetRecipe, hint_of, train_controlnet
+from nano.text_to_image import TextToImageRecipe, build_unet, train_text_to_image
+
+from overpaint.digests import digest
+from overpaint.errors import UserError
 from overpaint.scenes.examples import is_held_out
 from overpaint.training.loop import make_accelerator
 from overpaint.training.settings import LoopSettings

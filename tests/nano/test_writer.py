@@ -13,6 +13,7 @@ pytest.importorskip("trl", reason="needs the extra llm")
 pytest.importorskip("peft", reason="needs the extra llm")
 
 import peft
+from nano.writer import ship_writer
 
 from overpaint.errors import UserError
 from overpaint.instruct.finetuning import finetune
@@ -25,7 +26,6 @@ from overpaint.instruct.models import (
     read_note,
 )
 from overpaint.instruct.settings import FinetuneSettings, InstructSettings
-from overpaint.nano.writer import ship_writer
 from overpaint.recipe import read_block
 from tiny_language import CAPTIONS, build_tiny_language_model
 

@@ -20,7 +20,7 @@ from PIL import Image
 from world import RECIPE, damage
 
 from overpaint.cli import main
-from overpaint.evaluation.report import Report
+from overpaint.report.schema import Report
 
 Captured = pytest.CaptureFixture[str]
 

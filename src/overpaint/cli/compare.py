@@ -11,7 +11,7 @@ import typer
 from overpaint.cli._output import echo, print_json
 
 if TYPE_CHECKING:
-    from overpaint.evaluation.report import Comparison, Report
+    from overpaint.report.schema import Comparison, Report
 
 
 def compare(
@@ -25,9 +25,9 @@ def compare(
     """Say which of two evaluated models is better, on which kinds of edit, and how sure it is."""
     from overpaint.artifact import Artifact
     from overpaint.digests import text_digest
-    from overpaint.evaluation.comparison import merge_reports
-    from overpaint.evaluation.page import Pictures, write_page
-    from overpaint.evaluation.report import read_report, write_report
+    from overpaint.report.comparison import merge_reports
+    from overpaint.report.page import Pictures, write_page
+    from overpaint.report.schema import read_report, write_report
 
     first, second = read_report(a), read_report(b)
     merged = merge_reports(first, second)
@@ -51,8 +51,8 @@ def compare(
 
 
 def _sentences(merged: Report, across: list[Comparison]) -> Iterator[str]:
-    from overpaint.evaluation.comparison import in_words, only_in_words
-    from overpaint.evaluation.page import against_nothing
+    from overpaint.report.comparison import in_words, only_in_words
+    from overpaint.report.page import against_nothing
 
     for comparison in across:
         yield in_words(comparison, merged.headline)
@@ -63,7 +63,7 @@ def _sentences(merged: Report, across: list[Comparison]) -> Iterator[str]:
 
 
 def _as_json(merged: Report, across: list[Comparison], output: Path | None) -> dict[str, Any]:
-    from overpaint.evaluation.comparison import verdict
+    from overpaint.report.comparison import verdict
 
     def one(comparison: Comparison) -> dict[str, Any]:
         found = verdict(comparison, merged.headline)
@@ -83,9 +83,9 @@ def _as_json(merged: Report, across: list[Comparison], output: Path | None) -> d
 
 def _table(merged: Report, comparison: Comparison) -> list[str]:
     """A line a kind for the deciding metric, then one a metric overall; `*`: settled."""
-    from overpaint.evaluation.comparison import is_better, show_difference
-    from overpaint.evaluation.metrics import METRIC
-    from overpaint.evaluation.report import OVERALL
+    from overpaint.metrics.definitions import METRIC
+    from overpaint.report.comparison import is_better, show_difference
+    from overpaint.report.schema import OVERALL
 
     headline = METRIC[merged.headline]
     rows = [

@@ -17,7 +17,7 @@ from overpaint.cli._threads import quieten_threads
 from overpaint.cli.scenes import World
 
 if TYPE_CHECKING:
-    from overpaint.evaluation.report import ModelReport, Report
+    from overpaint.report.schema import ModelReport, Report
 
 
 class Split(StrEnum):
@@ -213,7 +213,7 @@ def _overall(model: ModelReport) -> dict[str, object]:
 
 
 def _print(report: Report, output: Path, seconds: float, *, as_json: bool) -> None:
-    from overpaint.evaluation.page import summary
+    from overpaint.report.page import summary
 
     if as_json:
         print_json(

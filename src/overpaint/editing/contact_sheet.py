@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from overpaint.sheets import Cell, contact_sheet
+from overpaint.contact_sheets import Cell, contact_sheet
 
 if TYPE_CHECKING:
     from overpaint.editing.editor import Edit

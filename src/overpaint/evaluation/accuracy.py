@@ -10,8 +10,8 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from overpaint.evaluation.metrics import PSNR_CEILING
-from overpaint.evaluation.retrieval import is_retrieved, psnr
+from overpaint.metrics.definitions import PSNR_CEILING
+from overpaint.metrics.retrieval import is_retrieved, psnr
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.edits import kinds_of
 from overpaint.scenes.examples import Example, Split, candidates, sample_example

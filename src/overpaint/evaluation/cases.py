@@ -14,8 +14,8 @@ from PIL import Image
 from overpaint.cells import bytes_of, pairs_digest, picture_of, text_of, words_of
 from overpaint.errors import UserError
 from overpaint.evaluation.accuracy import benchmark_example
-from overpaint.evaluation.pixelwise import Pixels
 from overpaint.evaluation.settings import PresetName
+from overpaint.metrics.pixelwise import Pixels
 from overpaint.rows import TRIPLET_COLUMNS
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.dataset import drawn_by

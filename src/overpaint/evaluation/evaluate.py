@@ -15,20 +15,12 @@ from overpaint.editing import Editor
 from overpaint.engine import Engine, Stage
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import WITHOUT_KIND, Case, CaseSet
-from overpaint.evaluation.embedding import load_dino
 from overpaint.evaluation.extras import Extras, Made, Say, Setting, add_sections
 from overpaint.evaluation.kept import folder_of
 from overpaint.evaluation.origin import (
     Judges,
     basis_of,
     sampling_of_editor,
-)
-from overpaint.evaluation.page import ShownCase, shown_words, summary, write_page
-from overpaint.evaluation.report import (
-    Report,
-    make_report,
-    model_report,
-    write_report,
 )
 from overpaint.evaluation.runs import (
     CaseResult,
@@ -40,11 +32,19 @@ from overpaint.evaluation.runs import (
 )
 from overpaint.evaluation.scoring import Scorer, nearest_target
 from overpaint.evaluation.unedited import score_unedited, seen_in_training, unedited_stage
+from overpaint.html.rendering import data_address
+from overpaint.metrics.embedding import load_dino
 from overpaint.models import find_model
 from overpaint.models.clip import load_clip
 from overpaint.models.origin import model_origin
-from overpaint.pages.rendering import data_address
 from overpaint.recipe import Recipe, lock
+from overpaint.report.page import ShownCase, shown_words, summary, write_page
+from overpaint.report.schema import (
+    Report,
+    make_report,
+    model_report,
+    write_report,
+)
 
 SHOWN = 6  # cases of each group on the page
 

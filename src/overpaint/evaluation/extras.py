@@ -9,23 +9,23 @@ from typing import Any
 
 from PIL import Image
 
+from overpaint.audits import galleries
+from overpaint.audits.bias import audit_drawn_people, audit_photos
+from overpaint.audits.curve import trade_off
+from overpaint.audits.galleries import Gallery, Shot
 from overpaint.editing import Editor
 from overpaint.engine import Engine
 from overpaint.errors import UserError
-from overpaint.evaluation import galleries
-from overpaint.evaluation.bias import audit_drawn_people, audit_photos
 from overpaint.evaluation.cases import Case, CaseSet
-from overpaint.evaluation.curve import trade_off
-from overpaint.evaluation.galleries import Gallery, Shot
 from overpaint.evaluation.kept import kept_result
 from overpaint.evaluation.origin import Judges, photographs_origin, picture_digest
-from overpaint.evaluation.page import Pictures
-from overpaint.evaluation.report import ModelReport
 from overpaint.evaluation.runs import SamplingSettings
 from overpaint.evaluation.scoring import Scorer
-from overpaint.evaluation.sections import BiasAudit, Drift
 from overpaint.evaluation.settings import IMAGE_SCALES
 from overpaint.models.clip import Clip
+from overpaint.report.page import Pictures
+from overpaint.report.schema import ModelReport
+from overpaint.report.sections import BiasAudit, Drift
 from overpaint.scenes.dataset import drawn_by
 
 Say = Callable[[str], None]

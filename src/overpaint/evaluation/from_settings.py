@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from overpaint.artifact import Artifact
+from overpaint.audits.bias import photos_in
 from overpaint.engine import Engine
-from overpaint.evaluation.bias import photos_in
 from overpaint.evaluation.cases import CaseSet, read_cases, scene_cases
 from overpaint.evaluation.evaluate import artifact_of as report_artifact
 from overpaint.evaluation.evaluate import evaluate
 from overpaint.evaluation.extras import Extras, Say
 from overpaint.evaluation.origin import Judges, basis_of
 from overpaint.evaluation.presets import PRESETS
-from overpaint.evaluation.report import Report
 from overpaint.evaluation.runs import SamplingSettings
 from overpaint.evaluation.settings import (
     NONE,
@@ -26,6 +25,7 @@ from overpaint.evaluation.settings import (
 )
 from overpaint.images import load_image
 from overpaint.models import fetch_model, pick_device, pick_dtype
+from overpaint.report.schema import Report
 
 
 def evaluate_as_set(

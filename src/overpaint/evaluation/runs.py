@@ -23,8 +23,8 @@ from overpaint.editing import Editor
 from overpaint.engine import Done, Engine, Job, Made, Row, Stage, quarantined, run
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case, CaseSet
-from overpaint.evaluation.metrics import METRIC, METRICS
 from overpaint.evaluation.scoring import Scorer, Scores
+from overpaint.metrics.definitions import METRIC, METRICS
 from overpaint.rows import png_bytes
 from overpaint.seeds import derive_seed
 from overpaint.shards import shard_path

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from overpaint.evaluation.cases import Case
-from overpaint.evaluation.embedding import Dino
-from overpaint.evaluation.metrics import METRICS, PSNR_CEILING
-from overpaint.evaluation.pixelwise import Pixels, l1_distance, l2_distance
-from overpaint.evaluation.retrieval import is_retrieved, psnr
+from overpaint.metrics.definitions import METRICS, PSNR_CEILING
+from overpaint.metrics.embedding import Dino
+from overpaint.metrics.pixelwise import Pixels, l1_distance, l2_distance
+from overpaint.metrics.retrieval import is_retrieved, psnr
 from overpaint.models.clip import Clip, directional_similarity
 
 Scores = dict[str, float | None]

@@ -16,10 +16,10 @@ from overpaint.engine import Engine, Stage
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case, CaseSet
 from overpaint.evaluation.kept import folder_of
-from overpaint.evaluation.report import UNEDITED, ModelReport, model_report
 from overpaint.evaluation.runs import CaseStage, SamplingSettings, run_cases
 from overpaint.evaluation.scoring import Scorer
 from overpaint.models.train_rows import read_train_rows, row_digest
+from overpaint.report.schema import UNEDITED, ModelReport, model_report
 
 
 class ReturnsTheInput:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from overpaint.contact_sheets.lettering import GREY, INK, set_line
 from overpaint.images import save_image
-from overpaint.sheets.lettering import GREY, INK, set_line
 
 WIDTH, HEIGHT = 900, 480
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 40, 40

@@ -26,9 +26,9 @@ from PIL import Image
 from torch import Tensor
 
 from overpaint.files import write_atomic
+from overpaint.html.plots import histogram_plot
+from overpaint.html.rendering import page_style
 from overpaint.models.clip import Clip
-from overpaint.pages.plots import histogram_plot
-from overpaint.pages.rendering import page_style
 from overpaint.pairs.choice import SCORES, Scores, failures
 from overpaint.pairs.scoring import four_scores
 from overpaint.pairs.settings import Thresholds

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.files import write_atomic
-from overpaint.pages.plots import Dot, dot_plot, histogram_plot
-from overpaint.pages.rendering import read_part, render
+from overpaint.html.plots import Dot, dot_plot, histogram_plot
+from overpaint.html.rendering import read_part, render
 from overpaint.pairs.choice import SCORES
 from overpaint.pairs.settings import PairsSettings
 from overpaint.pairs.summary import reason_in_words

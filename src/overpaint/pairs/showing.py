@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from overpaint.pages.rendering import data_address
+from overpaint.html.rendering import data_address
 from overpaint.pairs.choice import failures
 from overpaint.pairs.tallies import OTHERS_BETTER, SHOWN_CANDIDATES, Outcome, control
 

@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from overpaint.contact_sheets import Cell, contact_sheet
 from overpaint.diffusion.guidance import Scales, plan_branches
 from overpaint.diffusion.prediction import edit_prediction
 from overpaint.diffusion.sampling import denoise, draw_noise, seeded_generators
 from overpaint.images import save_image
 from overpaint.models import EditingModel
 from overpaint.seeds import derive_seed
-from overpaint.sheets import Cell, contact_sheet
 from overpaint.training.augmentation import View, see
 from overpaint.training.encoding import decode, encode_mode, encode_texts
 from overpaint.training.settings import TrainSettings

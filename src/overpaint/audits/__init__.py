@@ -1,0 +1,1 @@
+"""Questions beyond the scores: bias, galleries, the trade-off curve."""

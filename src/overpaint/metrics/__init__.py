@@ -1,0 +1,1 @@
+"""What a metric computes: pictures or numbers in, numbers out."""

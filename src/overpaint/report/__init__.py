@@ -1,0 +1,1 @@
+"""What an evaluation found, as JSON and as a page; reports side by side."""

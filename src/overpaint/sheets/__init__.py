@@ -1,8 +1,0 @@
-"""Pictures with words: contact sheets and before-after strips, drawn with Pillow alone."""
-
-from __future__ import annotations
-
-from overpaint.sheets.before_after import BeforeAfter, before_after
-from overpaint.sheets.contact_sheet import Cell, contact_sheet
-
-__all__ = ["BeforeAfter", "Cell", "before_after", "contact_sheet"]
