@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+from PIL import Image
+
 from nano.caption_fidelity import (
     CaptionCase,
     Pixels,
@@ -31,8 +33,6 @@ from nano.caption_fidelity import (
     judge_by_renders,
     summarise,
 )
-from PIL import Image
-
 from overpaint.contact_sheets import Cell, contact_sheet
 from overpaint.files import write_atomic
 from overpaint.metrics.intervals import Estimate

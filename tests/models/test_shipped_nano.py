@@ -90,8 +90,9 @@ def test_no_configuration_says_where_it_was_trained() -> None:
 
 def test_the_shipped_clip_knows_the_captions() -> None:
     import torch
-    from nano.pictures import captioned
     from transformers import AutoTokenizer, CLIPModel
+
+    from nano.pictures import captioned
 
     pictures, captions = captioned(range(900_000, 900_016), "small", 64)
     tokenizer = AutoTokenizer.from_pretrained(NANO / "tokenizer")

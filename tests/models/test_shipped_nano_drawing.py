@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from nano.caption_fidelity import caption_case, judge_by_clip, summarise
 
+from nano.caption_fidelity import caption_case, judge_by_clip, summarise
 from overpaint.models.clip import load_clip
 from overpaint.models.text_to_image import load_text_to_image
 from overpaint.pairs.controlnet import ControlNetMethod

@@ -10,6 +10,9 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch import Tensor
+
 from nano.caption_fidelity import (
     FACTS,
     CaptionCase,
@@ -21,9 +24,6 @@ from nano.caption_fidelity import (
     least_error,
     summarise,
 )
-from PIL import Image
-from torch import Tensor
-
 from overpaint.scenes.catalogue import Role, catalogue
 from overpaint.scenes.layout import SIZE, Item, Look, Scene
 from overpaint.scenes.rendering import render

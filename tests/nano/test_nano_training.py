@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers import CLIPModel
+
 from nano.assemble import assemble_base
 from nano.autoencoder import (
     AutoencoderRecipe,
@@ -28,8 +30,6 @@ from nano.controlnet import ControlNetRecipe
 from nano.pictures import UNTOLD, captioned, crowded, hard_captions, to_tensor
 from nano.text import MAX_TOKENS, train_tokenizer
 from nano.text_to_image import TextToImageRecipe
-from transformers import CLIPModel
-
 from overpaint.digests import digest
 from overpaint.errors import UserError
 from overpaint.recipe import read_block, read_settings

@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, StableDiffusionPipeline
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
 from nano.assemble import assemble_base
 from nano.autoencoder import AutoencoderRecipe, train_autoencoder
 from nano.captioned import (
@@ -21,7 +22,6 @@ from nano.captioned import (
 from nano.clip import ClipRecipe, train_clip
 from nano.controlnet import ControlNetRecipe, hint_of, train_controlnet
 from nano.text_to_image import TextToImageRecipe, build_unet, train_text_to_image
-
 from overpaint.digests import digest
 from overpaint.errors import UserError
 from overpaint.scenes.examples import is_held_out

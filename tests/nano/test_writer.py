@@ -13,8 +13,8 @@ pytest.importorskip("trl", reason="needs the extra llm")
 pytest.importorskip("peft", reason="needs the extra llm")
 
 import peft
-from nano.writer import ship_writer
 
+from nano.writer import ship_writer
 from overpaint.errors import UserError
 from overpaint.instruct.finetuning import finetune
 from overpaint.instruct.models import (
