@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import torch
 from PIL import Image
 
-from overpaint.editing.editor import Edit
+from overpaint.editing import Edit
 from overpaint.errors import UserError
-from overpaint.models import EditDefaults
+from tiny import defaults_of
 
 Rule = Callable[[Image.Image, str, int, float, float], Image.Image]
 
@@ -24,7 +24,7 @@ class FakeEditor:
         self.rule = rule
         self.calls: list[int] = []
         self.model = SimpleNamespace(
-            defaults=EditDefaults(20, 2.0, 1.2),
+            defaults=defaults_of(20, 2.0, 1.2),
             native_size=size,
             device=torch.device("cpu"),
             dtype=torch.float32,

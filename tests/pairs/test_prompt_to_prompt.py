@@ -159,7 +159,7 @@ def test_without_control_it_is_two_samples_of_one_noise(model, latents, schedule
     for which, prompt in enumerate(prompts):
         for i, candidate in enumerate(ours):
             alone = [Drawing(prompt, candidate.seed, candidate.guidance_scale)]
-            drawer.draw(alone, drawer.plan(alone), texts)
+            drawer.draw(alone, texts)
             torch.testing.assert_close(
                 latents[-1][0], together[2 * which + i], atol=1e-5, rtol=1e-5
             )

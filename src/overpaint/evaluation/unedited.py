@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from overpaint.artifact import Artifact
-from overpaint.editing.editor import Edit, Editor
+from overpaint.editing import Edit, Editor
 from overpaint.engine import Engine, Stage
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case, CaseSet

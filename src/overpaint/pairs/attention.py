@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from overpaint.diffusion.guidance import BranchPlan
+from overpaint.diffusion.guidance import TEXT, BranchPlan
 from overpaint.pairs.alignment import ColumnMix
 
 
@@ -46,7 +46,7 @@ class SharedAttention:
         self.fractions = torch.tensor(fractions, dtype=torch.float64)[plan.samples.cpu() % pairs]
         self.cross_fraction = cross_fraction
         # Rows of the edited pictures that see their caption, where columns are to be mixed.
-        shown = len(plan.parts[0].samples) if plan.parts[0].branch.text else 0
+        shown = len(plan.parts[0].samples) if TEXT not in plan.parts[0].hide else 0
         chosen = {
             row: mix
             for row in range(shown)

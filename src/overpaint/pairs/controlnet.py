@@ -16,7 +16,6 @@ import torch
 from diffusers import ControlNetModel
 from torch import Tensor, nn
 
-from overpaint.diffusion.prediction import controlnet_residuals
 from overpaint.models import TextToImageModel
 from overpaint.pairs.canny import canny
 from overpaint.pairs.drawing import Drawer, Drawing, batches, draw_between
@@ -61,7 +60,7 @@ class ControlNetMethod:
         drawings = [self._drawing(r.original_prompt, r.seed) for r in requests]
         pictures: list[np.ndarray] = []
         for batch in batches(drawings, self.settings.batch_size):
-            pictures += list(drawer.draw(batch, drawer.plan(batch), texts))
+            pictures += list(drawer.draw(batch, texts))
         return pictures
 
     def draw_candidates(
@@ -129,11 +128,9 @@ class ControlNetMethod:
         return torch.cat(embedded)
 
     def _draw(self, jobs: Sequence[_Job], texts: dict[str, Tensor], hints: Tensor) -> np.ndarray:
-        plan = self.drawer.plan([job.drawing for job in jobs])
         scales = torch.tensor([job.conditioning_scale for job in jobs]).to(hints)
-        rows = [job.row for job in jobs]
-        control = controlnet_residuals(self.controlnet, plan, hints[rows], scales)
-        return self.candidate_drawer.draw([job.drawing for job in jobs], plan, texts, control)
+        hint = {"hint": hints[[job.row for job in jobs]], "hint_scale": scales}
+        return self.candidate_drawer.draw([job.drawing for job in jobs], texts, hint)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overpaint.diffusion.guidance import BranchPlan, plan_text
-from overpaint.diffusion.prediction import Control, text_prediction
-from overpaint.diffusion.sampling import BeforeStep, denoise, draw_noise, seeded_generators
+from overpaint.diffusion.guidance import BranchPlan, plan_branches
+from overpaint.diffusion.sampling import BeforeStep, SampleRow, sample
 from overpaint.errors import UserError
 from overpaint.models import TextToImageModel
 from overpaint.models.encoding import NotANumberError, decode_latents, encode_texts
 from overpaint.pairs.settings import PairsSettings, SchedulerName
+from overpaint.sampler import SamplerSettings
 
 ItemT = TypeVar("ItemT")
 
@@ -72,39 +72,41 @@ class Drawer:
 
     def plan(self, drawings: Sequence[Drawing]) -> BranchPlan:
         """The rows of the U-Net that these pictures need."""
-        return plan_text([drawing.guidance_scale for drawing in drawings], self.model.device)
+        asks = [self.model.asks(self._row(drawing).settings) for drawing in drawings]
+        return plan_branches(asks, self.model.device)
+
+    def _row(self, drawing: Drawing) -> SampleRow:
+        settings = SamplerSettings(
+            num_inference_steps=self.steps, guidance_scale=drawing.guidance_scale
+        )
+        return SampleRow(drawing.seed, settings)
 
     def draw(
         self,
         drawings: Sequence[Drawing],
-        plan: BranchPlan,
         texts: dict[str, Tensor],
-        control: Control | None = None,
+        hint: dict[str, Tensor] | None = None,
         before_step: BeforeStep | None = None,
     ) -> np.ndarray:
         """The pictures, uint8 (B, side, side, 3), each as if it were drawn alone.
 
         Args:
             drawings: B pictures, all at once.
-            plan: of these pictures.
             texts: from `embed`.
-            control, before_step: see `text_prediction` and `denoise`.
+            hint: what steers the ControlNet, see `TextToImageModel`.
+            before_step: see `sample`.
 
         Raises:
             ArithmeticError: the model's output is not a number, which is one row's fault.
         """
-        model = self.model
-        latent = self.side // model.vae_factor
-        generators = seeded_generators([drawing.seed for drawing in drawings])
-        shape = (model.latent_channels, latent, latent)
-        noise = draw_noise(shape, generators, model.device, model.dtype)
-        scheduler = make_scheduler(model.scheduler, self.scheduler)
-        scheduler.set_timesteps(self.steps)
+        pattern = make_scheduler(self.model.scheduler, self.scheduler)
+        model = replace(self.model, scheduler=pattern)
         text = torch.stack([texts[drawing.prompt] for drawing in drawings])
-        predict = text_prediction(model.unet, plan, text, texts[""][None], control)
-        latents = denoise(predict, scheduler, noise, generators, before_step)
+        condition = {"text": text, "null_text": texts[""].expand_as(text), **(hint or {})}
+        rows = [self._row(drawing) for drawing in drawings]
+        found = sample(model, condition, rows, (self.side, self.side), before_step)
         try:
-            return decode_latents(model, latents)
+            return decode_latents(model, found.latents)
         except NotANumberError as error:
             raise ArithmeticError(str(error)) from error
 

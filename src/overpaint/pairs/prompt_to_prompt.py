@@ -103,4 +103,4 @@ class PromptToPromptMethod:
         fractions = [job.attention_fraction for job in jobs]
         attention = SharedAttention(plan, fractions, mixes, self.settings.cross_attention_fraction)
         with shared_attention(self.model.unet, attention):
-            return self.drawer.draw(drawings, plan, texts, before_step=attention.before_step)
+            return self.drawer.draw(drawings, texts, before_step=attention.before_step)

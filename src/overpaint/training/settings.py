@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from overpaint.artifact import FREE, LAST
+from overpaint.sampler import SamplerSettings
 
 LrSchedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
@@ -120,6 +121,13 @@ class TrainSettings(LoopSettings, frozen=True):
     save_dtype: Literal["float16", "float32"] = Field(
         default="float16", json_schema_extra=LAST, description="of the final model"
     )
+
+    @property
+    def sampler(self) -> SamplerSettings:
+        """How the validation sheets are sampled, and what the model is stored with."""
+        names = SamplerSettings.model_fields.keys() & type(self).model_fields.keys()
+        own = {name: getattr(self, name) for name in names if name != "resolution"}
+        return SamplerSettings(**own)
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
