@@ -21,7 +21,7 @@ FRAME: Colour = (208, 215, 222)
 MARGIN, GAP, TEXT_GAP = 28, 20, 8
 TITLE, HEADER, CAPTION, DETAIL = 21, 15, 16, 13
 _MAX_TITLE_LINES, _MAX_CAPTION_LINES, _MAX_DETAIL_LINES, _MAX_HEADER_LINES = 3, 4, 3, 6
-_ROW_HEADER_WIDTH = 200  # pixels, at most
+_ROW_HEADER_WIDTH = 220  # pixels, at most
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,23 @@ def contact_sheet(
     heading = _Heading.of(title, subtitle, lead, wide, side)
     headers = max((words.height + TEXT_GAP for words in above), default=0)
     top = MARGIN + heading.height
-    tall = headers + sum(row.height for row in rows) + (len(rows) - 1) * GAP
+    heights = [row.height for row in rows]
+    if beside:
+        heights = [max(h, words.height) for h, words in zip(heights, beside, strict=True)]
+    tall = headers + sum(heights) + (len(rows) - 1) * GAP
     sheet = Image.new("RGB", (2 * MARGIN + max(wide, heading.width), top + tall + MARGIN), PAPER)
     draw = ImageDraw.Draw(sheet)
     heading.draw(sheet, draw)
     lefts = [MARGIN + gutter + i * (side + GAP) for i in range(columns)]
     for left, words in zip(lefts, above, strict=False):
-        words.draw(draw, (left + side // 2, top + headers - TEXT_GAP - words.height), GREY, anchor="m")
+        words.draw(draw, (left + side // 2, top + headers - TEXT_GAP - words.height), anchor="m")
     y = top + headers
     for index, row in enumerate(rows):
         row.draw(sheet, draw, lefts, y)
         if beside:
             drop = max(0, row.tallest - beside[index].height) // 2
-            beside[index].draw(draw, (MARGIN, y + drop), GREY)
-        y += row.height + GAP
+            beside[index].draw(draw, (MARGIN, y + drop))
+        y += heights[index] + GAP
     return sheet
 
 
