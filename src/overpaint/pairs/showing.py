@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from overpaint.pairs.settings import PairsSettings
 
-SIDE = 160  # pixels, at most
+SIDE = 224  # pixels, at most
 
 
 def shown_row(outcome: Outcome, settings: PairsSettings) -> dict[str, Any]:
