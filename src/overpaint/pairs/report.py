@@ -11,7 +11,7 @@ from overpaint.files import write_atomic
 from overpaint.html.plots import Dot, dot_plot, histogram_plot
 from overpaint.html.rendering import read_part, render
 from overpaint.pairs.candidates import KEPT
-from overpaint.pairs.scores import MEANING, SCORES
+from overpaint.pairs.scores import SCORES
 from overpaint.pairs.settings import PairsSettings
 from overpaint.pairs.statistics import BINS, PairStatistics, reason_in_words
 
@@ -41,7 +41,7 @@ def write_page(
         yield_plot=Markup(_yield_plot(counts, settings)),
         by_scale=settings.method == "controlnet",
         score_plots=[(name, Markup(plot)) for name, plot in _score_plots(counts, settings)],
-        meaning=MEANING,
+        meaning={name: score.compares for name, score in SCORES.items()},
         short=LABELS,
         thresholds=thresholds,
         sides=[("Accepted", accepted[:ROWS_A_SIDE]), ("Rejected", rejected[:ROWS_A_SIDE])],

@@ -1,9 +1,8 @@
 """The scores of a pair, their thresholds, and which candidates pass and are kept.
 
-A score is declared once, as a field of `Thresholds`: its default threshold, what it compares (the
-recipe's help and the page say it), how it is computed, and which wrong pairs `overpaint calibrate`
-holds against it. The recipe's keys, summary, page and calibration follow from that; a new score
-needs a field here and a column of `rows.Pair`.
+A score is a row of `SCORES`: what it compares, how it is computed, its default thresholds, and
+which wrong pairs `overpaint calibrate` holds against it. Help, summary, page and calibration follow
+from that; a new score needs such a row, its field of `Thresholds`, and a column of `rows.Pair`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import BaseModel, Field
 
@@ -34,12 +33,16 @@ class Score:
 
     label: str
     """a word for it beside a picture"""
+    compares: str
+    """what it compares, for the help and the page"""
     compute: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     """(n, d) vectors of length 1 of the pictures before and after and of their captions → (n,);
     NaN where the score is undefined"""
-    nano: float | None
-    """the default threshold with nano's own CLIP, from `overpaint calibrate` with its defaults:
-    500 scenes, the best balance of right and wrong"""
+    threshold: float | None
+    """the default: the mission's; None: not asked for"""
+    nano_threshold: float | None
+    """the default with nano's own CLIP, from `overpaint calibrate` with its defaults: 500 scenes,
+    the best balance of right and wrong"""
     wrong_pairs: tuple[str, ...]
     """what calibration holds against right pairs; empty: the picture with wrong captions"""
 
@@ -62,38 +65,41 @@ def _direction(before: Tensor, after: Tensor, caption: Tensor, caption_after: Te
     return directional_similarity(before, after, caption, caption_after)
 
 
+SCORES = {
+    "clip_original": Score(
+        "before", "the picture before the edit and its caption", _before,
+        threshold=None, nano_threshold=None, wrong_pairs=(),
+    ),
+    "clip_edited": Score(
+        "after", "the picture after the edit and its caption", _after,
+        threshold=0.2, nano_threshold=0.7, wrong_pairs=EVERY_WRONG,
+    ),
+    "clip_image": Score(
+        "image", "the two pictures", _image,
+        threshold=0.65, nano_threshold=0.4, wrong_pairs=(OTHER_SCENE,),
+    ),
+    "clip_direction": Score(
+        "direction", "the change of the picture and the change of the caption", _direction,
+        threshold=0.15, nano_threshold=0.52, wrong_pairs=EVERY_WRONG,
+    ),
+}  # fmt: skip
+"""All are cosines of CLIP's vectors (2211.09800, section 3.1.2)."""
+
+
+def _threshold(name: str) -> Any:
+    score = SCORES[name]
+    unasked = " Left out, it is not asked for." if score.threshold is None else ""
+    words = f"Cosine that {score.compares} must reach.{unasked}"
+    return Field(default=score.threshold, ge=-1, le=1, description=words)
+
+
 class Thresholds(BaseModel, extra="forbid", frozen=True):
-    """The scores that a pair must reach; none: not asked for.
+    """The scores that a pair must reach; none: not asked for."""
 
-    All are cosines of CLIP's vectors (2211.09800, section 3.1.2).
-    """
-
-    clip_original: Annotated[
-        float | None, Score("before", _before, nano=None, wrong_pairs=())
-    ] = Field(
-        default=None, ge=-1, le=1, description="the picture before the edit and its caption"
-    )  # fmt: skip
-    clip_edited: Annotated[
-        float | None, Score("after", _after, nano=0.7, wrong_pairs=EVERY_WRONG)
-    ] = Field(
-        default=0.2, ge=-1, le=1, description="the picture after the edit and its caption"
-    )  # fmt: skip
-    clip_image: Annotated[
-        float | None, Score("image", _image, nano=0.4, wrong_pairs=(OTHER_SCENE,))
-    ] = Field(default=0.65, ge=-1, le=1, description="the two pictures")  # fmt: skip
-    clip_direction: Annotated[
-        float | None, Score("direction", _direction, nano=0.52, wrong_pairs=EVERY_WRONG)
-    ] = Field(
-        default=0.15, ge=-1, le=1,
-        description="the change of the picture and the change of the caption",
-    )  # fmt: skip
-
-
-SCORES: dict[str, Score] = {
-    name: next(one for one in field.metadata if isinstance(one, Score))
-    for name, field in Thresholds.model_fields.items()
-}
-MEANING = {name: str(field.description) for name, field in Thresholds.model_fields.items()}
+    clip_original: float | None = _threshold("clip_original")
+    clip_edited: float | None = _threshold("clip_edited")
+    clip_image: float | None = _threshold("clip_image")
+    clip_direction: float | None = _threshold("clip_direction")
 
 
 def score_vectors(
