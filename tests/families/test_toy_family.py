@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,8 @@ import toy_family
 from PIL import Image
 
 from overpaint.cli import main
-from overpaint.editing import EditRequest, Editor
+from overpaint.editing import Editor, EditRequest
 from overpaint.errors import UserError
-from overpaint.evaluation.evaluate import evaluate
-from overpaint.evaluation.settings import EvaluateSettings
 from overpaint.families import FAMILIES, load_editor
 from overpaint.sampler import SamplerSettings
 from overpaint.training.latents import Batch
@@ -58,9 +57,10 @@ def test_the_command_edits_with_it_and_makes_a_sheet(folder: Path, tmp_path: Pat
 
 
 def test_it_is_evaluated(folder: Path, tmp_path: Path) -> None:
-    settings = EvaluateSettings(scenes=3, clip="none", dino="none")
-    report = evaluate([str(folder)], tmp_path / "report", settings)
-    assert report
+    words = ["evaluate", str(folder), "--scenes", "3", "--clip", "none", "--dino", "none"]
+    assert main([*words, "-o", str(tmp_path / "report")]) == 0
+    report = json.loads((tmp_path / "report/report.json").read_text())
+    assert [model["cases"] for model in report["models"]] == [3]
 
 
 class Pairs:

@@ -120,7 +120,7 @@ def audit_drawn_people(
     Returns:
         The audit, and some edits that changed an attribute (or, of those, the first ones).
     """
-    size = max(_COMPARED_AT, editor.model.native_size)
+    size = max(_COMPARED_AT, editor.card.native_size)
     asked = drawn_edits(roles, grounds)
     outcomes: list[_Outcome] = []
     shots: list[Shot] = []

@@ -44,7 +44,7 @@ def trade_off(
     """
     own = settings.guidance_scale
     if own is None:
-        own = editor.model.defaults.guidance_scale
+        own = editor.card.defaults.guidance_scale
     pairs = [(text, image) for text in text_scales or (own,) for image in image_scales]
 
     def point(text: float, image: float) -> CurvePoint:

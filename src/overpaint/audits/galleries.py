@@ -22,6 +22,7 @@ from overpaint.metrics.pixelwise import Pixels
 from overpaint.metrics.retrieval import psnr
 from overpaint.progress import track
 from overpaint.report.sections import Drift
+from overpaint.sampler import PAPER
 from overpaint.scenes.catalogue import Thing, World, things
 from overpaint.scenes.dataset import drawn_by
 from overpaint.scenes.edits import sample_edit
@@ -107,9 +108,10 @@ def scale_grid(
     editor: Editor, picture: Image.Image, text: str, settings: SamplingSettings
 ) -> Gallery:
     """One edit over both guidance scales (2211.09800, Figure 4)."""
-    best = editor.model.defaults
-    gain = best.image_guidance_scale - 1 or 0.5
-    text_scales = [round(best.guidance_scale * factor, 3) for factor in GRID_TEXT]
+    best = editor.card.defaults.over(PAPER)
+    own_text, own_image = best.guidance_scale or 1.0, best.image_guidance_scale or 1.0
+    gain = own_image - 1 or 0.5
+    text_scales = [round(own_text * factor, 3) for factor in GRID_TEXT]
     image_scales = [round(1 + gain * factor, 3) for factor in GRID_IMAGE]
     edits = editor.sweep(
         picture,
@@ -145,7 +147,7 @@ def sequential_edits(
     picture and the result over the pixels that no right answer so far has changed. `origin` is what
     the results are made from, but for the scenes; see `kept.kept_result`.
     """
-    size = editor.model.native_size
+    size = editor.card.native_size
     sequels = [sample_sequel(derive_seed(seed, "sequel", i), split, world, size)
                for i in range(scenes)]  # fmt: skip
     kept: list[list[float | None]] = [[] for _ in range(TURNS)]

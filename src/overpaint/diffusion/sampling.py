@@ -66,11 +66,13 @@ class Steps:
 
     def start(self, noise: Tensor) -> Tensor:
         """The latents of pure noise (B, ...), standard normal."""
-        started: Tensor = noise * self.scheduler.init_noise_sigma
-        return started
+        # Those of rectified flow begin at the noise as it is, and have neither of the two.
+        return noise * getattr(self.scheduler, "init_noise_sigma", 1.0)
 
     def scaled(self, latents: Tensor, i: int) -> Tensor:
         """The latents as the network is given them at step i."""
+        if not hasattr(self.scheduler, "scale_model_input"):
+            return latents
         scaled: Tensor = self.scheduler.scale_model_input(latents, self.times[i])
         return scaled
 

@@ -146,7 +146,7 @@ def _evaluate_model(
     artifact = Artifact(place, origin, place / "data")
     open_stage: Callable[[], Stage] = partial(CaseStage, editor, cases, setting.scorer, settings)
     if setting.engine is not None and setting.engine.kind == "ray":
-        at = (str(editor.model.device), str(editor.model.dtype).removeprefix("torch."))
+        at = (editor.card.device, editor.card.dtype)
         open_stage = partial(_open_stage, name, found, cases, settings, *at)
     try:
         results = run_cases(open_stage, cases, artifact, setting.engine)

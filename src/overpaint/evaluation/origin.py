@@ -68,14 +68,14 @@ def basis_of(
 
 def sampling_of_editor(editor: Editor, settings: SamplingSettings) -> dict[str, Any]:
     """How the model samples, its own defaults filled in, and on what kind of device."""
-    own = vars(editor.model.defaults)
+    own = editor.card.defaults.model_dump()
     given = settings.model_dump(exclude={"batch_size"})
     filled = {key: own.get(key) if value is None else value for key, value in given.items()}
     return {
         **filled,
-        "resolution": settings.resolution or editor.model.native_size,
-        "device": editor.model.device.type,
-        "dtype": str(editor.model.dtype).removeprefix("torch."),
+        "resolution": settings.resolution or editor.card.native_size,
+        "device": editor.card.device.partition(":")[0],
+        "dtype": editor.card.dtype,
     }
 
 

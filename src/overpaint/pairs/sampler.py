@@ -1,9 +1,9 @@
-"""Drawing pictures from captions, many at once: what both methods of this stage do."""
+"""Text-to-image sampling in batches, as both methods of this stage use it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overpaint.diffusion.guidance import BranchPlan, plan_branches
+from overpaint.diffusion.guidance import BranchPlan, plan_branches, text_asks
 from overpaint.diffusion.sampling import BeforeStep, SampleRow, sample
 from overpaint.errors import UserError
 from overpaint.models import TextToImageModel
@@ -22,22 +22,17 @@ from overpaint.sampler import SamplerSettings
 ItemT = TypeVar("ItemT")
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """One picture to draw: of what, from which noise, and how close to the caption."""
+class Sampler:
+    """Samples batches of pictures from captions with one model.
 
-    prompt: str
-    seed: int
-    guidance_scale: float
-
-
-class Drawer:
-    """Draws batches of pictures with one model as the settings say.
-
-    `scheduler` stands for the one that the settings name.
+    Args:
+        model: the text-to-image model.
+        settings: its resolution, steps and scheduler are used.
+        scheduler: takes the place of the settings' one.
 
     Raises:
-        UserError: the model cannot draw at this resolution or in so many steps.
+        UserError: the resolution is no multiple of what the U-Net halves, or there are more steps
+            than the model's noise schedule has.
     """
 
     def __init__(
@@ -70,40 +65,40 @@ class Drawer:
         """
         return encode_texts(self.model, ["", *prompts])
 
-    def plan(self, drawings: Sequence[Drawing]) -> BranchPlan:
-        """The rows of the U-Net that these pictures need."""
-        asks = [self.model.asks(self._row(drawing).settings) for drawing in drawings]
-        return plan_branches(asks, self.model.device)
+    def plan(self, guidance_scales: Sequence[float]) -> BranchPlan:
+        """The rows of the U-Net that pictures with these guidance scales need."""
+        return plan_branches([text_asks(scale) for scale in guidance_scales], self.model.device)
 
-    def _row(self, drawing: Drawing) -> SampleRow:
-        settings = SamplerSettings(
-            num_inference_steps=self.steps, guidance_scale=drawing.guidance_scale
-        )
-        return SampleRow(drawing.seed, settings)
-
-    def draw(
+    def sample(
         self,
-        drawings: Sequence[Drawing],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        guidance_scales: Sequence[float],
         texts: dict[str, Tensor],
         hint: dict[str, Tensor] | None = None,
         before_step: BeforeStep | None = None,
     ) -> np.ndarray:
-        """The pictures, uint8 (B, side, side, 3), each as if it were drawn alone.
+        """The pictures, uint8 (B, side, side, 3), each as if it were sampled alone.
 
         Args:
-            drawings: B pictures, all at once.
-            texts: from `embed`.
+            prompts: the captions of the B pictures, which share one batch.
+            seeds: where the noise of each comes from.
+            guidance_scales: how close to its caption each is.
+            texts: embeddings of the captions, from `embed`.
             hint: what steers the ControlNet, see `TextToImageModel`.
-            before_step: see `sample`.
+            before_step: see `diffusion.sampling.sample`.
 
         Raises:
             ArithmeticError: the model's output is not a number, which is one row's fault.
         """
-        pattern = make_scheduler(self.model.scheduler, self.scheduler)
-        model = replace(self.model, scheduler=pattern)
-        text = torch.stack([texts[drawing.prompt] for drawing in drawings])
+        scheduler = make_scheduler(self.model.scheduler, self.scheduler)
+        model = replace(self.model, scheduler=scheduler)
+        text = torch.stack([texts[prompt] for prompt in prompts])
         condition = {"text": text, "null_text": texts[""].expand_as(text), **(hint or {})}
-        rows = [self._row(drawing) for drawing in drawings]
+        rows = [
+            SampleRow(seed, SamplerSettings(num_inference_steps=self.steps, guidance_scale=scale))
+            for seed, scale in zip(seeds, guidance_scales, strict=True)
+        ]
         found = sample(model, condition, rows, (self.side, self.side), before_step)
         try:
             return decode_latents(model, found.latents)
@@ -126,7 +121,7 @@ def make_scheduler(pattern: Any, name: SchedulerName | None) -> Any:
     return type(pattern).from_config(pattern.config)
 
 
-def draw_between(bounds: tuple[float, float], seed: int) -> float:
+def uniform(bounds: tuple[float, float], seed: int) -> float:
     """A number between two bounds that depends on the seed alone."""
     return Random(seed).uniform(*bounds)
 
