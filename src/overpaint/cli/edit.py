@@ -359,8 +359,7 @@ def _axes(editor: Editor, text: list[float], image: list[float]) -> tuple[list[f
     from overpaint.sampler import PAPER
 
     best = editor.card.defaults.over(PAPER)
-    own_text, own_image = best.guidance_scale or 1.0, best.image_guidance_scale or 1.0
-    gain = own_image - 1 or 0.5
+    own_text, gain = best.guidance_scale or 1.0, (best.image_guidance_scale or 1.0) - 1 or 0.5
     return (
         text or [round(own_text * f, 4) for f in _TEXT_STEPS],
         image or [round(1 + gain * f, 4) for f in _IMAGE_STEPS],
