@@ -96,6 +96,21 @@ def test_a_long_weak_line_hangs_on_its_strong_end():
     assert not edges[15:21, 8:].any()
 
 
+@pytest.mark.parametrize("band", [3, 5])
+def test_a_winding_weak_line_hangs_on_its_strong_end(band):
+    """Many turns, and far longer than what is followed between two looks."""
+    picture = np.full((60, 45, 3), 100, dtype=np.uint8)
+    for number, top in enumerate(range(2, 56, 2 * band)):
+        picture[top : top + band, 2:43] = 140
+        side = slice(38, 43) if number % 2 else slice(2, 7)
+        picture[top : top + 3 * band, side] = 140
+    picture[2:5, 2:5] = 250
+    edges = canny(picture, 100, 200)
+    np.testing.assert_array_equal(edges, slow_canny(picture, 100, 200))
+    assert edges[50:].any()
+    assert not canny(np.minimum(picture, 140), 100, 200).any()
+
+
 def test_what_is_no_picture_is_refused():
     with pytest.raises(ValueError, match="no uint8"):
         canny(np.zeros((8, 8), dtype=np.uint8))
