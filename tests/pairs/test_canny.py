@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from overpaint.pairs.canny import canny
+from overpaint.pairs.canny import _connected, canny
 
 
 def slow_canny(image: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -96,19 +97,24 @@ def test_a_long_weak_line_hangs_on_its_strong_end():
     assert not edges[15:21, 8:].any()
 
 
-@pytest.mark.parametrize("band", [3, 5])
-def test_a_winding_weak_line_hangs_on_its_strong_end(band):
-    """Many turns, and far longer than what is followed between two looks."""
-    picture = np.full((60, 45, 3), 100, dtype=np.uint8)
-    for number, top in enumerate(range(2, 56, 2 * band)):
-        picture[top : top + band, 2:43] = 140
-        side = slice(38, 43) if number % 2 else slice(2, 7)
-        picture[top : top + 3 * band, side] = 140
-    picture[2:5, 2:5] = 250
-    edges = canny(picture, 100, 200)
-    np.testing.assert_array_equal(edges, slow_canny(picture, 100, 200))
-    assert edges[50:].any()
-    assert not canny(np.minimum(picture, 140), 100, 200).any()
+@pytest.mark.parametrize("gap", [None, 5, 40])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_winding_line_is_followed_to_its_end_or_to_a_gap(gap, turned):
+    """Far longer than what is followed between two looks; whichever way its pixels are counted."""
+    line = torch.zeros(1, 61, 30, dtype=torch.bool)
+    line[0, ::4] = True
+    for number, row in enumerate(range(1, 60, 4)):
+        line[0, row : row + 3, -1 if number % 2 == 0 else 0] = True
+    start = torch.zeros_like(line)
+    start[0, 0, 0] = True
+    wanted = line.clone()
+    if gap is not None:
+        line[0, gap] = False
+        wanted[0, gap:] = False
+    if turned:
+        line, start, wanted = (part.flip(1, 2).transpose(1, 2) for part in (line, start, wanted))
+    assert torch.equal(_connected(start, line), wanted)
+    assert not _connected(torch.zeros_like(line), line).any()
 
 
 def test_what_is_no_picture_is_refused():
