@@ -39,7 +39,7 @@ def run(
     """Run a recipe: captions, triplets, pairs, a model, its report; what is done is skipped."""
     quieten_threads()
     from overpaint.recipe import read_recipe
-    from overpaint.runs.running import run_recipe
+    from overpaint.runs.run import run_recipe
     from overpaint.runs.stages import BLOCKS
 
     values = read_recipe(recipe, BLOCKS, settings or [])

@@ -11,11 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from overpaint.artifact import held, refuse_file
-from overpaint.errors import UserError
+from overpaint.errors import UserError, missing_extra
 from overpaint.files import write_atomic
+from overpaint.plain_yaml import yaml_text
 from overpaint.recipe import STAGES, Recipe, lock
 from overpaint.runs.stages import Say, Stage, stages_of
 from overpaint.sealed import plain
@@ -138,14 +137,13 @@ def _write_lock(folder: Path, recipe: Recipe) -> None:
         stages[name] = {"origin": dict(artifact.origin), "made": step.words}
         stages[name]["sha256"] = found["digest"]
     values = plain({**lock(recipe), "stages": stages})
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    write_atomic(folder / LOCK, text.encode())
+    write_atomic(folder / LOCK, yaml_text(values).encode())
 
 
 def _check(recipe: Recipe, stages: Sequence[Stage]) -> None:
     """Make sure that what will be started can start: no stage fails hours after the first began."""
     if stages and recipe.engine == "ray" and find_spec("ray") is None:
-        raise UserError("engine: ray needs more packages: pip install 'overpaint[scale]'.")
+        raise missing_extra("engine: ray", "scale")
     for stage in stages:
         stage.check()
         _free_memory()  # some load their models to look at them
