@@ -90,7 +90,9 @@ def edit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Edit pictures by instruction: IMAGE INSTRUCTION..., or IMAGE... -i INSTRUCTION.
+    """Edit pictures by instruction.
+
+    IMAGE INSTRUCTION applies every instruction in turn; IMAGE IMAGE -i INSTRUCTION edits several.
 
     Each result has its picture's size.
     """
