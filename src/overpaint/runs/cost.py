@@ -88,7 +88,7 @@ def _rows_to_read(stage: RunStage) -> int | None:
     """How many rows a stage finds to read; None where they are not there or not whole yet."""
     from overpaint.evaluation.from_settings import find_cases
     from overpaint.instruct.generation import usable_captions
-    from overpaint.pairs.inputs import read_rows
+    from overpaint.pairs.stage import usable_rows
     from overpaint.shards import read_pairs
 
     try:
@@ -98,7 +98,7 @@ def _rows_to_read(stage: RunStage) -> int | None:
             case Instruct():
                 return stage.settings.scenes
             case Pairs() if stage.source.is_dir():
-                return len(read_rows(stage.source)[0])
+                return len(usable_rows(stage.source)[0])
             case Train() if stage.source.is_dir():
                 return len(read_pairs(stage.source))
             case Evaluate(EvaluateSettings(pairs=str())):

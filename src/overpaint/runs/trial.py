@@ -18,7 +18,8 @@ from overpaint.engine import Engine
 from overpaint.errors import UserError
 from overpaint.evaluation.settings import EvaluateSettings
 from overpaint.instruct.settings import InstructSettings
-from overpaint.pairs.settings import PairsSettings, Thresholds
+from overpaint.pairs.scores import Thresholds
+from overpaint.pairs.settings import PairsSettings
 from overpaint.recipe import Recipe
 from overpaint.runs.cost import (
     Cost,
@@ -190,11 +191,11 @@ def _series(
 def _write_triplets(folder: Path, count: int) -> None:
     """Triplets over scenes, in place of those that are to be written."""
     from overpaint.instruct.everyday import scene_triplets
-    from overpaint.rows import written_features
+    from overpaint.rows import triplet_features
     from overpaint.shards import write_shard
 
     rows = [triplet.to_row() for triplet in scene_triplets(count)]
-    write_shard(folder, 0, 1, rows, written_features())
+    write_shard(folder, 0, 1, rows, triplet_features())
 
 
 def _write_pairs(folder: Path, count: int, size: int) -> None:
