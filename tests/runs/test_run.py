@@ -28,7 +28,7 @@ PRELOADED = [
     "overpaint.evaluation.from_settings",
     "overpaint.instruct.sources",
     "overpaint.pairs.stage",
-    "overpaint.runs.running",
+    "overpaint.runs.run",
     "overpaint.training.editor",
 ]
 
