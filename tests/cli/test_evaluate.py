@@ -164,7 +164,7 @@ def test_an_option_of_a_part_asks_for_the_part(words, part, tmp_path, monkeypatc
         seen.append({name: getattr(settings, name) for name in ("curve", "galleries", "bias")})
         raise UserError("enough")
 
-    monkeypatch.setattr("overpaint.evaluation.from_settings.evaluate_as_set", stop)
+    monkeypatch.setattr("overpaint.evaluation.stage.evaluate_with_settings", stop)
     assert run("nano", "-o", tmp_path, *words) == 1
     assert run("nano", "-o", tmp_path, *words, f"--no-{part}") == 1
     assert [found[part] for found in seen] == [True, False]

@@ -187,10 +187,10 @@ def evaluate(
         else []
     )
     values = read_block(recipe, "evaluate", EvaluateSettings, overrides, given)
-    from overpaint.evaluation.from_settings import evaluate_as_set
+    from overpaint.evaluation.stage import evaluate_with_settings
 
     began = time.perf_counter()
-    report = evaluate_as_set(
+    report = evaluate_with_settings(
         models,
         values,
         output,

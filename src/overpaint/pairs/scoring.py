@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from overpaint.models.clip import Clip, directional_similarity
+from overpaint.metrics.embedding import directional_similarity
+from overpaint.models.clip import Clip
 from overpaint.pairs.choice import Scores
 from overpaint.pairs.requests import Candidate, Request
 

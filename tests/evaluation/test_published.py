@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from test_cases import parquet, plain, stored
 
 from overpaint.errors import UserError
-from overpaint.evaluation.cases import CaseSet, read_cases
-from overpaint.evaluation.from_settings import find_cases, judges_of
-from overpaint.evaluation.runs import SamplingSettings, edit_cases
-from overpaint.evaluation.settings import EvaluateSettings
+from overpaint.evaluation.cases import CaseSet
+from overpaint.evaluation.edits import edit_cases
+from overpaint.evaluation.settings import EvaluateSettings, SamplingSettings
+from overpaint.evaluation.sources import read_cases
+from overpaint.evaluation.stage import find_cases, judges_of
 
 LOCAL = {
     "139": {"139-output1.png": "a cat", "139-output2.png": "a hat"},
@@ -126,7 +127,7 @@ def test_a_preset_without_its_captions_is_one_sentence(tmp_path: Path, broken: o
     magicbrush(tmp_path, broken)
     for preset in ("magicbrush-single", "magicbrush-multi"):
         with pytest.raises(UserError, match=r"local_descriptions\.json"):
-            read_cases(tmp_path, preset=preset)  # type: ignore[arg-type]
+            read_cases(tmp_path, preset=preset)
     with pytest.raises(UserError, match="does not hold Emu Edit's test set"):
         read_cases(tmp_path, preset="emu-edit")
 
