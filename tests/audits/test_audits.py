@@ -26,7 +26,7 @@ from overpaint.report.page import Pictures, render_page
 from overpaint.report.schema import CaseResult, make_report, model_report
 from overpaint.report.sections import CurvePoint, Findings
 
-SETTINGS = SamplingSettings()
+SETTINGS = EvaluateSettings()  # audits are given the whole block, and take the sampler's part
 NO_CASES = CaseSet("none", {}, 0, lambda _: pytest.fail("no case is to be read"))
 
 

@@ -153,12 +153,15 @@ def scale_grid(
     gain = best.image_guidance_scale - 1 or 0.5
     text_scales = [round(best.guidance_scale * factor, 3) for factor in GRID_TEXT]
     image_scales = [round(1 + gain * factor, 3) for factor in GRID_IMAGE]
+    others = settings.for_editor()
+    del others["guidance_scale"], others["image_guidance_scale"]
     edits = editor.sweep(
         picture,
         text,
         guidance_scales=text_scales,
         image_guidance_scales=image_scales,
-        **settings.model_dump(exclude={"guidance_scale", "image_guidance_scale"}),
+        seed=settings.seed,
+        **others,
     )
     return Gallery(
         title="One edit, both guidance scales",

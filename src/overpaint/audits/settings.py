@@ -45,8 +45,9 @@ class GallerySettings(BaseModel, frozen=True):
     )
     instructions: tuple[str, ...] = Field(
         default=(),
-        description="Instructions of the galleries. Left out, they are the first case's and a "
-        "fixed list.",
+        json_schema_extra={"option": "--instruction"},
+        description="Instruction of the galleries; may come again. Left out, that of the first case and "
+        "some about the whole picture.",
     )
 
 

@@ -14,6 +14,7 @@ class SamplerSettings(BaseModel, extra="forbid", frozen=True):
     num_inference_steps: int | None = Field(
         default=None,
         ge=1,
+        json_schema_extra={"option": "--steps"},
         description="Number of sampling steps. Left out, it is the model's own.",
     )
     guidance_scale: float | None = Field(
