@@ -48,7 +48,7 @@ def evaluate(
     """Evaluate models on cases; write `report.json`, its schema and `report.html` to `out`.
 
     One model is in memory at a time. Killed and started again, it does what is missing. What
-    cannot be had (a judge, a broken picture, a model of NaN) is left out, said, and noted in the
+    cannot be had (a judge, a broken picture, a broken model) is left out, said, and noted in the
     report. The cases go through `engine`; the audits are made in this process.
 
     Raises:
@@ -78,7 +78,11 @@ def evaluate(
         evaluation = _Evaluation(cases, scorer, judges, settings, basis, out / "work", engine, note)
         found = []
         for label, name in zip(labels(models), models, strict=True):
-            editor = Editor.from_pretrained(name, device, dtype)
+            try:
+                editor = Editor.from_pretrained(name, device, dtype)
+            except UserError as error:
+                note(f"{name} was left out: {error}")
+                continue
             found += evaluation.of_model(editor, label, name, audits)
         if not found:
             raise UserError(f"no model could be evaluated: {notes[-1]}")
