@@ -86,7 +86,7 @@ def amounts(recipe: Recipe, stages: Mapping[str, RunStage]) -> dict[str, Amount 
 
 def _rows_to_read(stage: RunStage) -> int | None:
     """How many rows a stage finds to read; None where they are not there or not whole yet."""
-    from overpaint.evaluation.from_settings import find_cases
+    from overpaint.evaluation.stage import find_cases
     from overpaint.instruct.generation import usable_captions
     from overpaint.pairs.stage import usable_rows
     from overpaint.shards import read_pairs

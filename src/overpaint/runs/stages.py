@@ -346,13 +346,13 @@ class Evaluate:
 
     def artifact(self) -> Artifact:
         """See `RunStage`; the page belongs to it."""
-        from overpaint.evaluation.from_settings import artifact_of
+        from overpaint.evaluation.stage import artifact_of
 
         return artifact_of([str(self.source)], self.settings, self.out)
 
     def check(self) -> None:
         """See `RunStage`."""
-        from overpaint.evaluation.from_settings import check
+        from overpaint.evaluation.stage import check
 
         check(self.settings)
 
@@ -373,9 +373,9 @@ class Evaluate:
 
     def make(self, command: str, say: Say) -> None:
         """See `RunStage`."""
-        from overpaint.evaluation.from_settings import evaluate_as_set
+        from overpaint.evaluation.stage import evaluate_with_settings
 
-        evaluate_as_set(
+        evaluate_with_settings(
             [str(self.source)],
             self.settings,
             self.out,
