@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from overpaint.editing import Edit
+from overpaint.editing import Edit, Editor
 from overpaint.errors import UserError
 from overpaint.families.contract import Card
+from overpaint.sampler import SamplerSettings
 from tiny import defaults_of
 
 Rule = Callable[[Image.Image, str, int, float, float], Image.Image]
@@ -27,6 +29,10 @@ class FakeEditor:
         self.card = Card("fake", "fake", own, size, 1000, device="cpu", dtype="float32")
 
     def _one(self, picture: Image.Image, text: str, seed: int, **settings: object) -> Edit:
+        known = inspect.signature(Editor.edit_each).parameters.keys()
+        unknown = settings.keys() - known - SamplerSettings.model_fields.keys()
+        if unknown:
+            raise TypeError(f"an Editor takes no {unknown}")
         scales = [
             value if isinstance(value := settings.get(name), float) else getattr(own, name)
             for own in [self.card.defaults]
@@ -67,10 +73,10 @@ class FakeEditor:
         guidance_scales: Sequence[float],
         image_guidance_scales: Sequence[float],
         seed: int = 0,
-        **_: object,
+        **s: object,
     ) -> list[Edit]:
         return [
-            self._one(image, text, seed, guidance_scale=t, image_guidance_scale=i)
+            self._one(image, text, seed, guidance_scale=t, image_guidance_scale=i, **s)
             for i in image_guidance_scales
             for t in guidance_scales
         ]
