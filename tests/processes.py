@@ -6,8 +6,13 @@ They are forked from one that has imported everything and computed nothing.
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from overpaint.cli import main
 
 IMPORTED = [
     "overpaint.evaluation.from_settings",
@@ -25,3 +30,13 @@ def started(target: Callable[..., object], *arguments: object) -> ForkServerProc
     process = context.Process(target=target, args=arguments)
     process.start()
     return process
+
+
+def run_command(words: list[str], log: str) -> None:
+    """What such a process does for a command: its stderr goes into a file, its code is returned."""
+    # The tests may run as a background job, where a shell has Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with Path(log).open("w") as stream:
+        sys.stderr = stream
+        code = main(words)
+    sys.exit(code)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from world import run_command
 
 from overpaint.cli import main
 from overpaint.digests import digest
@@ -18,7 +17,7 @@ from overpaint.models.names import NANO
 from overpaint.models.origin import clip_origin, model_origin
 from overpaint.recipe import read_recipe
 from overpaint.runs.stages import BLOCKS
-from processes import started
+from processes import run_command, started
 
 pytest.importorskip("llguidance", reason="needs the extra llm")
 
