@@ -6,11 +6,12 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from overpaint.cli._edit_outputs import Outputs, plan_outputs
+from overpaint.cli._edit_outputs import Origin, Outputs, plan_outputs
 from overpaint.cli._output import print_json, say
 from overpaint.cli._threads import quieten_threads
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 OUTPUT_HELP = (
     "Where to write the picture: a file, or a folder. Several results become one contact sheet "
-    "there, and lie beside it as OUT-0.png, OUT-1.png, ...: by instruction, then by seed; a "
-    "sweep's row by row. A file that overpaint did not write is never replaced. "
+    "there, and lie beside it as OUT-0.png, OUT-1.png, ...: by instruction, then by seed. "
+    "A file that overpaint did not write is never replaced. "
     "[default: IMAGE-edited.png in this folder]"
 )
 _TEXT_STEPS = (0.5, 0.75, 1.0, 1.5, 2.0)
@@ -64,6 +65,13 @@ def edit(
             help="A contact sheet over both scales; name the values as in --guidance-scale 3,5,7.5.",
         ),
     ] = False,
+    singles: Annotated[
+        bool,
+        typer.Option(
+            "--singles",
+            help="Write each picture of a sweep to a file too, row by row: OUT-00.png, ...",
+        ),
+    ] = False,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Sampling steps. [default: the model's own]")
     ] = None,
@@ -100,6 +108,7 @@ def edit(
         each=each,
         num=num,
         sweep=sweep,
+        singles=singles,
         text_scales=_numbers(guidance_scale, "--guidance-scale", many=sweep),
         image_scales=_numbers(image_guidance_scale, "--image-guidance-scale", many=sweep),
         settings={"seed": seed, "num_inference_steps": steps, "resolution": resolution}
@@ -110,7 +119,7 @@ def edit(
     # What can be found wrong at once is, before seconds go into loading a model.
     from overpaint.models import find_model
 
-    planned = plan_outputs(names, output, how.results)
+    planned = plan_outputs(names, output, how.results, singles=singles or not sweep)
     for outputs in planned:
         outputs.check(names)
     sources = [_Source.read(name, keep=len(names) == 1) for name in names]
@@ -122,13 +131,21 @@ def edit(
 
     editor = Editor.from_pretrained(model, device, dtype)
     loaded = time.perf_counter()
-    used = {"model": model, "steps": steps or editor.model.defaults.num_inference_steps}
+    steps = steps or editor.model.defaults.num_inference_steps
+    used = {"model": model, "steps": steps}
+    on = {
+        "device": str(editor.model.device),
+        "dtype": str(editor.model.dtype).removeprefix("torch."),
+    }
+    typed = {"--model": model, "--steps": steps, "--resolution": resolution, "--dtype": dtype}
+    settings = {**used, "resolution": resolution, **on}
     done: list[dict[str, Any]] = []
     try:
         for source, outputs in zip(sources, planned, strict=True):
             edits = how.edit(editor, source, label=source.name if len(names) > 1 else "")
             outputs.check(names)  # again, for that took a while
-            done.append(_written(how, source, edits, outputs, used, names))
+            origin = Origin(source.name, instructions, typed, settings)
+            done.append(_written(how, source, edits, outputs, origin, names))
             if not as_json:
                 typer.echo(outputs.path)
     except KeyboardInterrupt as stop:
@@ -139,8 +156,7 @@ def edit(
             {
                 **(done[0] if len(done) == 1 else {"pictures": done}),
                 **used,
-                "device": str(editor.model.device),
-                "dtype": str(editor.model.dtype).removeprefix("torch."),
+                **on,
                 "seconds": {
                     "load": round(loaded - began, 3),
                     "edit": round(time.perf_counter() - loaded, 3),
@@ -226,6 +242,7 @@ class _How:
     each: bool
     num: int
     sweep: bool
+    singles: bool
     text_scales: list[float]
     image_scales: list[float]
     settings: dict[str, Any]
@@ -235,6 +252,8 @@ class _How:
             raise typer.BadParameter("--sweep and --each cannot go together.")
         if self.sweep and (len(self.instructions) > 1 or self.num > 1):
             raise typer.BadParameter("--sweep takes one instruction and one seed.")
+        if self.singles and not self.sweep:
+            raise typer.BadParameter("--singles goes with --sweep: others always write theirs.")
 
     @property
     def results(self) -> int:
@@ -278,13 +297,24 @@ class _How:
             "image_guidance_scale": edit.image_guidance_scale,
         }
 
+    def options(self, edits: Sequence[Edit]) -> dict[str, Any]:
+        """The options that made all these results in one run."""
+        return {
+            "--each": self.each,
+            "--sweep": self.sweep,
+            "--num": self.num if self.num > 1 else None,
+            "--seed": min(edit.seed for edit in edits),
+            "--guidance-scale": list(dict.fromkeys(e.guidance_scale for e in edits)),
+            "--image-guidance-scale": list(dict.fromkeys(e.image_guidance_scale for e in edits)),
+        }
+
 
 def _written(
     how: _How,
     source: _Source,
     edits: list[Edit],
     outputs: Outputs,
-    used: dict[str, Any],
+    origin: Origin,
     names: Sequence[str],
 ) -> dict[str, Any]:
     """Write what came of one of the pictures `names` and say its notes; gives its part of the report."""
@@ -293,14 +323,13 @@ def _written(
         say(f"note: {source.name}: {note}" if len(names) > 1 else f"note: {note}")
     last = edits[-how.results :]
     made_by = [how.describe(edit) for edit in last]
-    paths = outputs.write([e.image for e in last], [made | used for made in made_by])
+    paths = outputs.write([e.image for e in last], [origin.of(made) for made in made_by])
     if outputs.has_sheet:
         from overpaint.editing.contact_sheet import edits_sheet, sweep_sheet
 
-        original = source.open()
-        outputs.write_sheet(
-            sweep_sheet(edits) if how.sweep else edits_sheet(edits, original=original)
-        )
+        draw = sweep_sheet if how.sweep else edits_sheet
+        sheet = draw(edits, original=source.open(), options=origin.given())
+        outputs.write_sheet(sheet, origin.of_all(made_by, how.options(last)))
     outputs.sweep(names)
     return {
         "image": source.name,
@@ -308,7 +337,7 @@ def _written(
         "contact_sheet": outputs.has_sheet,
         "size": list(last[0].image.size),
         "notes": notes,
-        "results": [{"path": str(p), **made} for p, made in zip(paths, made_by, strict=True)],
+        "results": [{"path": p and str(p), **made} for p, made in zip_longest(paths, made_by)],
     }
 
 
