@@ -337,11 +337,17 @@ def test_a_documented_command_is_found() -> None:
     assert list(_overpaint_calls(line)) == [["edit", "a.png", "make it; night"]]
 
 
+@cache
+def program() -> typer.core.TyperGroup:
+    group = typer.main.get_command(build_app())
+    assert isinstance(group, typer.core.TyperGroup)
+    return group
+
+
 @pytest.mark.parametrize(("document", "words"), documented_commands())
 def test_documented_commands_parse(document: str, words: list[str]) -> None:
     """A command in the README must be one that the program understands."""
-    group = typer.main.get_command(build_app())
-    assert isinstance(group, typer.core.TyperGroup)
+    group = program()
     if words and words[0].startswith("-"):
         assert words[0] in ("--help", "--version", "-h")
         return

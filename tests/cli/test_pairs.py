@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import run_command, started
 from tiny_world import build_tiny_world, words, write_triplets
 
 from overpaint.cli import main
 from overpaint.digests import digest
 from overpaint.shards import read_pairs, row_key
+from processes import run_command, started
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,6 @@ def test_pairs_of_either_method(
     assert digest(out) == before
 
 
-@pytest.mark.slow
 def test_a_killed_run_ends_in_the_same_bytes(model: Path, triplets: Path, tmp_path: Path) -> None:
     """SIGKILL in the middle of the work, and the same command again."""
     assert main(words(triplets, model, tmp_path / "whole")) == 0

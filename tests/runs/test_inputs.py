@@ -22,6 +22,8 @@ from world import RECIPE, damage
 from overpaint.cli import main
 from overpaint.report.schema import Report
 
+pytestmark = pytest.mark.slow
+
 Captured = pytest.CaptureFixture[str]
 
 

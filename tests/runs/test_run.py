@@ -21,6 +21,8 @@ from processes import run_command, started
 
 pytest.importorskip("llguidance", reason="needs the extra llm")
 
+pytestmark = pytest.mark.slow
+
 Captured = pytest.CaptureFixture[str]
 MADE = ("triplets", "pairs")
 

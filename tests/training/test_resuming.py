@@ -88,6 +88,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, whole, capsys) -> 
     assert "damaged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("at", [(0, 0), (8, 1), (29, 1)])
 def test_a_signal_lets_the_step_finish_and_a_checkpoint_be_written(
