@@ -9,15 +9,17 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from overpaint.cli import main
 
 IMPORTED = [
-    "overpaint.evaluation.from_settings",
+    "overpaint.evaluation.stage",
+    "overpaint.instruct.sources",
     "overpaint.pairs.stage",
-    "overpaint.runs.running",
+    "overpaint.runs.run",
     "overpaint.training.editor",
     "overpaint.training.loop",
 ]
@@ -25,6 +27,7 @@ IMPORTED = [
 
 def started(target: Callable[..., object], *arguments: object) -> ForkServerProcess:
     """A process that runs a function of a module of the tests; the caller joins it."""
+    assert all(find_spec(name) for name in IMPORTED), "what is not found is left out in silence"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
     process = context.Process(target=target, args=arguments)
