@@ -54,6 +54,7 @@ def stock(folder):
     return pipeline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scheduler", ["DDIMScheduler", "EulerAncestralDiscreteScheduler", "PNDMScheduler"]
 )

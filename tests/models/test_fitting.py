@@ -62,6 +62,7 @@ SDXL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("another", "changes", "says"),
     [
@@ -87,6 +88,7 @@ def test_parts_that_do_not_fit(copy, another, changes, says):
         load_model(copy, device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("channels", "says", "advice"),
     [
