@@ -17,6 +17,8 @@ from overpaint.evaluation.sources import benchmark_examples
 from overpaint.models.names import NANO
 from overpaint.scenes.examples import sample_example
 
+pytestmark = pytest.mark.slow
+
 STOCK = """
 import sys
 import torch
