@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _SCALES = ("guidance_scale", "image_guidance_scale")
 OPTIONS = options_of(
-    "overpaint.editing.settings:SamplerSettings",
+    "overpaint.sampler:SamplerSettings",
     listed=_SCALES,  # a sweep takes several
 )
 
@@ -140,9 +140,9 @@ def edit(
 
 def _used(editor: Editor, model: str, chosen: dict[str, Any]) -> dict[str, Any]:
     """What edits, and where, as reports and the pictures' own notes say it."""
-    steps = chosen.get("num_inference_steps") or editor.model.defaults.num_inference_steps
-    dtype = str(editor.model.dtype).removeprefix("torch.")
-    return {"model": model, "steps": steps, "device": str(editor.model.device), "dtype": dtype}
+    card = editor.card
+    steps = chosen.get("num_inference_steps") or card.defaults.num_inference_steps
+    return {"model": model, "steps": steps, "device": card.device, "dtype": card.dtype}
 
 
 def _edit_all(
