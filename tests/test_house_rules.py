@@ -39,6 +39,7 @@ LEAVES = {
     "tally",
     "text",
     "plain_yaml",
+    "sampler",
 }
 BASE = {"diffusion", "rows", "pixels", "images", "fetch", "recipe", "contact_sheets", "html"}
 BASE |= {"cells", "parquet", "posting"}
@@ -68,8 +69,9 @@ MAY_IMPORT = {
     "engine": {"shards"},
     "instruct": GROUND | {"engine"},
     "pairs": GROUND | {"engine"},
-    "training": GROUND,
-    "editing": GROUND,
+    "families": GROUND,
+    "training": GROUND | {"families"},
+    "editing": GROUND | {"families"},
     "evaluation": GROUND | {"engine", "editing", "report"},
     "serving": GROUND | {"editing"},
     "runs": GROUND | {"engine", "instruct", "pairs", "training", "evaluation"},
