@@ -16,6 +16,7 @@ import pytest
 from overpaint.errors import UserError
 from overpaint.html.plots import Dot, Point, curve_plot, dot_plot
 from overpaint.metrics.intervals import Estimate, estimate
+from overpaint.report.build import make_report, model_report
 from overpaint.report.comparison import in_words, merge_reports, show_value, verdict
 from overpaint.report.page import (
     Pictures,
@@ -29,8 +30,6 @@ from overpaint.report.schema import (
     CaseResult,
     Comparison,
     Report,
-    make_report,
-    model_report,
     read_report,
     write_report,
 )
