@@ -225,10 +225,10 @@ def test_the_report_says_what_the_model_has_seen_in_training(
 def test_every_figure_of_the_page_says_which_way_is_better() -> None:
     page = full_page()
     for title, arrow in (("target retrieval@1", "↑"), ("L2 to the target", "↓")):
-        heads = re.findall(rf"<th[^>]*>{title} (.*?)</th>", page)
+        heads = re.findall(rf"<th[^>]*>{title}&nbsp;(.*?)</th>", page)
         assert len(heads) >= 2
         assert all(arrow in head for head in heads)
-        cells = re.findall(rf'<td class="words">{title} (.*?)</td>', page)
+        cells = re.findall(rf'<td class="words">{title}&nbsp;(.*?)</td>', page)
         assert cells
         assert all(arrow in cell for cell in cells)
     assert "↑ higher is better, ↓ lower is better" in page
