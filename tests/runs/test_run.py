@@ -25,7 +25,7 @@ pytest.importorskip("llguidance", reason="needs the extra llm")
 Captured = pytest.CaptureFixture[str]
 MADE = ("triplets", "pairs")
 PRELOADED = [
-    "overpaint.evaluation.from_settings",
+    "overpaint.evaluation.stage",
     "overpaint.instruct.opening",
     "overpaint.pairs.stage",
     "overpaint.runs.running",

@@ -328,13 +328,13 @@ class Evaluate:
 
     def artifact(self) -> Artifact:
         """See `Stage`; the page belongs to it."""
-        from overpaint.evaluation.from_settings import artifact_of
+        from overpaint.evaluation.stage import artifact_of
 
         return artifact_of([str(self.source)], self.settings, self.out)
 
     def check(self) -> None:
         """See `Stage`."""
-        from overpaint.evaluation.from_settings import check
+        from overpaint.evaluation.stage import check
 
         check(self.settings)
 
@@ -347,9 +347,9 @@ class Evaluate:
 
     def make(self, command: str, say: Say) -> None:
         """See `Stage`."""
-        from overpaint.evaluation.from_settings import evaluate_as_set
+        from overpaint.evaluation.stage import evaluate_with_settings
 
-        evaluate_as_set(
+        evaluate_with_settings(
             [str(self.source)],
             self.settings,
             self.out,
