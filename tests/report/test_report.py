@@ -15,9 +15,11 @@ import pytest
 
 from overpaint.errors import UserError
 from overpaint.html.plots import Dot, Point, curve_plot, dot_plot
+from overpaint.metrics.definitions import METRIC
 from overpaint.metrics.intervals import Estimate, estimate
 from overpaint.report.comparison import in_words, merge_reports, show_value, verdict
 from overpaint.report.page import (
+    Answer,
     Pictures,
     ShownCase,
     against_nothing,
@@ -306,14 +308,32 @@ def full_page() -> str:
             )
         },
     )
-    shown = ShownCase(evil, "night", DOT, DOT, DOT, "right")
+    answers = {label: Answer(DOT, ["right", f"{label} {evil}"]) for label in "ab"}
+    shown = ShownCase(evil, "night", DOT, answers, DOT)
     grid = Gallery(title="grid", text=evil, columns=2, heads=["1", "2"], rows=["x"],
                    shots=[Shot(picture=DOT, caption=evil)] * 2)  # fmt: skip
-    return render_page(made, Pictures({"a": {"The best": [shown]}}, {"a": [grid]}))
+    return render_page(made, Pictures({"The best": [shown]}, {"a": [grid]}))
 
 
 def test_the_page_is_one_file_that_asks_for_nothing() -> None:
     check_page(full_page())
+
+
+def test_a_case_stands_once_with_the_pictures_of_all_models_side_by_side() -> None:
+    page = full_page()
+    (case,) = re.findall(r'<figure class="case">.*?</div>', page, re.S)
+    shown = re.findall(r'<img[^>]* alt="([^"]*)"', case)
+    assert shown == ["before", "edited by a", "edited by b", "right answer"]
+    assert '<div class="cases" style="--pictures: 4">' in page
+
+
+def test_a_score_is_never_called_by_a_wrong_article() -> None:
+    """Titles begin with any letter ("L2", "CLIP", ...), so no sentence puts "a" before one."""
+    for name in ("l1", "l2", "clip_direction", "clip_text", "untouched_psnr"):
+        rows = [CaseResult(i, f"{i}", "all", "x", {name: 0.1 * i}) for i in range(4)]
+        unedited = model_report(UNEDITED, UNEDITED, None, {}, rows)
+        for sentence in summary(report(("m", rows), ("n", rows), unedited=unedited)):
+            assert f" a {METRIC[name].title}" not in sentence
 
 
 def test_words_of_the_data_are_no_html() -> None:

@@ -325,8 +325,8 @@ def _read(name: str) -> str:
     return read_part("overpaint.report", f"{_FILES}/{name}")
 
 
-def scores_in_words(scores: Mapping[str, float | None], names: Sequence[str]) -> str:
-    """The scores of one case in a line."""
+def scores_in_words(scores: Mapping[str, float | None], names: Sequence[str]) -> list[str]:
+    """The scores of one case, each in a few words."""
     said = []
     for name in names:
         value = scores.get(name)
@@ -337,4 +337,4 @@ def scores_in_words(scores: Mapping[str, float | None], names: Sequence[str]) ->
         else:
             metric = METRIC[name]
             said.append(f"{metric.title} {metric.arrow} {show_value(value, metric.unit)}")
-    return ", ".join(said)
+    return said
