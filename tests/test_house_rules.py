@@ -28,7 +28,18 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *SOURCE.
 
 # Every package or module of ours -> which others of ours it may import (beside itself and the
 # leaves). The picture is in the design: data flows one way, and no stage sees another.
-LEAVES = {"errors", "files", "digests", "sealed", "artifact", "seeds", "progress", "tally", "text"}
+LEAVES = {
+    "errors",
+    "files",
+    "digests",
+    "sealed",
+    "artifact",
+    "seeds",
+    "progress",
+    "tally",
+    "text",
+    "plain_yaml",
+}
 BASE = {"diffusion", "rows", "pixels", "images", "fetch", "recipe", "contact_sheets", "html"}
 BASE |= {"cells", "parquet", "posting"}
 GROUND = BASE | {"shards", "formats", "metrics", "models", "scenes"}
@@ -36,8 +47,7 @@ MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
     "diffusion": set(),
     "rows": set(),
-    "recipe": {"plain_yaml"},
-    "plain_yaml": set(),
+    "recipe": set(),
     "deadlines": set(),
     "fetch": {"deadlines"},
     "posting": {"deadlines"},

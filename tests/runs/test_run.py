@@ -28,7 +28,7 @@ PRELOADED = [
     "overpaint.evaluation.stage",
     "overpaint.instruct.opening",
     "overpaint.pairs.stage",
-    "overpaint.runs.running",
+    "overpaint.runs.run",
     "overpaint.training.editor",
 ]
 
