@@ -12,9 +12,9 @@ import torch
 from overpaint.engine.threads import fixed_threads
 from overpaint.errors import UserError
 from overpaint.instruct.models import LanguageModel, load_language_model
-from overpaint.instruct.prompting import TextFormat, grammar
 from overpaint.instruct.sampling import choose, complete
 from overpaint.instruct.settings import GenerateSettings
+from overpaint.instruct.text_format import TextFormat, grammar
 from tiny_language import CAPTIONS
 
 FORMAT = TextFormat("kinds")

@@ -26,7 +26,7 @@ Captured = pytest.CaptureFixture[str]
 MADE = ("triplets", "pairs")
 PRELOADED = [
     "overpaint.evaluation.stage",
-    "overpaint.instruct.opening",
+    "overpaint.instruct.sources",
     "overpaint.pairs.stage",
     "overpaint.runs.run",
     "overpaint.training.editor",
@@ -198,8 +198,8 @@ def test_other_settings_are_refused_and_free_ones_go_on(
 
 
 def test_captions_of_scenes_are_written_by_seed(tmp_path: Path) -> None:
-    from overpaint.instruct.opening import find_captions
     from overpaint.instruct.settings import InstructSettings
+    from overpaint.instruct.sources import find_captions
 
     texts = []
     for count, seed in ((20, 1), (20, 1), (10, 1), (20, 2)):
