@@ -121,6 +121,7 @@ def check(model, ours, requests, latents, mixes, cross_fraction=0.0):
         )
 
 
+@pytest.mark.slow
 def test_equals_the_transcription(model, latents):
     """Six candidates of two rows, each with its own fraction and guidance, in uneven batches."""
     p2p = settings(scheduler="ddim", batch_size=8)
@@ -132,6 +133,7 @@ def test_equals_the_transcription(model, latents):
     check(model, ours, TRIPLETS, latents, [None, None])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["swap", "refine"])
 def test_cross_attention_equals_the_transcription(model, latents, variant):
     p2p = settings(
@@ -162,8 +164,8 @@ def test_without_control_it_is_two_samples_of_one_noise(model, latents, schedule
     texts = plain.embed(prompts)
     for which, prompt in enumerate(prompts):
         for i, candidate in enumerate(ours):
-            plan = plain.plan([candidate.spec.guidance_scale])
-            plain.sample([prompt], [candidate.spec.seed], plan, texts)
+            guidance = [candidate.spec.guidance_scale]
+            plain.sample([prompt], [candidate.spec.seed], guidance, texts)
             torch.testing.assert_close(
                 latents[-1][0], together[2 * which + i], atol=1e-5, rtol=1e-5
             )

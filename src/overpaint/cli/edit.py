@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _SCALES = ("guidance_scale", "image_guidance_scale")
 OPTIONS = options_of(
-    "overpaint.editing.settings:SamplerSettings",
+    "overpaint.sampler:SamplerSettings",
     listed=_SCALES,  # a sweep takes several
 )
 
@@ -143,9 +143,9 @@ def _used(
     editor: Editor, model: str, chosen: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What edits, and where, as reports and the pictures' own notes say it."""
-    steps = chosen.get("num_inference_steps") or editor.model.defaults.num_inference_steps
-    dtype = str(editor.model.dtype).removeprefix("torch.")
-    return {"model": model, "steps": steps}, {"device": str(editor.model.device), "dtype": dtype}
+    steps = chosen.get("num_inference_steps") or editor.card.defaults.num_inference_steps
+    dtype = editor.card.dtype
+    return {"model": model, "steps": steps}, {"device": editor.card.device, "dtype": dtype}
 
 
 def _edit_all(

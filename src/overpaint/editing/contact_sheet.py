@@ -14,7 +14,7 @@ from PIL import Image
 from overpaint.contact_sheets import Cell, contact_sheet, in_words
 
 if TYPE_CHECKING:
-    from overpaint.editing.editor import Edit
+    from overpaint.families.contract import Edit
 
 _COLUMNS = 5
 SEED, TEXT_SCALE, IMAGE_SCALE = "--seed", "--guidance-scale", "--image-guidance-scale"
