@@ -71,9 +71,9 @@ def test_every_model_s_own_picture_and_scores_stand_at_a_case() -> None:
     for index, shown in enumerate(groups["The best"]):
         assert shown.before == data_address(grey(index))
         assert shown.target == data_address(grey(index + 100))
-        assert [answer.picture for answer in shown.answers.values()] == [
+        assert [answer.picture for answer in shown.edits.values()] == [
             data_address(grey(index + 10)), data_address(grey(index + 20))]  # fmt: skip
-        said = [answer.scores for answer in shown.answers.values()]
+        said = [answer.scores for answer in shown.edits.values()]
         assert said == [
             [f"L2 to the target ↓ {distance:.3f}"] for distance in (0.1 + 0.1 * index, 0.3 + 0.1 * index)
         ]  # fmt: skip
@@ -96,7 +96,7 @@ def test_cases_without_a_target_say_other_scores() -> None:
     rows = [CaseResult(0, "0", "all", "edit 0", {"clip_direction": 0.2, "clip_image": 0.9})]
     (shown,) = shown_cases(Cases(1, targets=False), {"m": (rows, Path("1"))})["The best"]  # type: ignore[arg-type]
     assert shown.target is None
-    assert [words[:9] for words in shown.answers["m"].scores] == ["CLIP dire", "CLIP imag"]
+    assert [words[:9] for words in shown.edits["m"].scores] == ["CLIP dire", "CLIP imag"]
 
 
 def test_no_case_that_all_have_is_no_group() -> None:

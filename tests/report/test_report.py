@@ -19,9 +19,9 @@ from overpaint.metrics.definitions import METRIC
 from overpaint.metrics.intervals import Estimate, estimate
 from overpaint.report.comparison import in_words, merge_reports, show_value, verdict
 from overpaint.report.page import (
-    Answer,
     Pictures,
     ShownCase,
+    ShownEdit,
     against_nothing,
     render_page,
     summary,
@@ -308,7 +308,7 @@ def full_page() -> str:
             )
         },
     )
-    answers = {label: Answer(DOT, ["right", f"{label} {evil}"]) for label in "ab"}
+    answers = {label: ShownEdit(DOT, ["right", f"{label} {evil}"]) for label in "ab"}
     shown = ShownCase(evil, "night", DOT, answers, DOT)
     grid = Gallery(title="grid", text=evil, columns=2, heads=["1", "2"], rows=["x"],
                    shots=[Shot(picture=DOT, caption=evil)] * 2)  # fmt: skip

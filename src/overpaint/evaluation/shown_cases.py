@@ -12,7 +12,7 @@ from overpaint.evaluation.case_stage import read_edited
 from overpaint.evaluation.cases import WITHOUT_KIND, CaseSet
 from overpaint.evaluation.scoring import nearest_target
 from overpaint.html.rendering import data_address
-from overpaint.report.page import Answer, ShownCase, scores_in_words
+from overpaint.report.page import ShownCase, ShownEdit, scores_in_words
 from overpaint.report.schema import CaseResult
 
 SHOWN = 6  # cases of each group
@@ -38,8 +38,8 @@ def shown_cases(cases: CaseSet, results: Results) -> dict[str, list[ShownCase]]:
     def shown(index: int) -> ShownCase:
         case = cases.read(index)
         names = _WITH_TARGET if case.targets else _WITHOUT_TARGET
-        answers = {
-            label: Answer(
+        edits = {
+            label: ShownEdit(
                 data_address(edited[label][index]),
                 scores_in_words(scored[label][index].scores, names),
             )
@@ -50,7 +50,7 @@ def shown_cases(cases: CaseSet, results: Results) -> dict[str, list[ShownCase]]:
             first = np.asarray(edited[next(iter(results))][index])
             target = data_address(Image.fromarray(nearest_target(case, first)))
         kind = case.kind if case.kind != WITHOUT_KIND else ""
-        return ShownCase(case.asked, kind, data_address(case.original), answers, target)
+        return ShownCase(case.asked, kind, data_address(case.original), edits, target)
 
     return {name: [shown(index) for index in group] for name, group in groups.items()}
 

@@ -28,7 +28,7 @@ _FILES = "page_files"
 
 
 @dataclass(frozen=True)
-class Answer:
+class ShownEdit:
     """What a model made of a case: its picture as a data: address, each of its scores in words."""
 
     picture: str
@@ -42,7 +42,7 @@ class ShownCase:
     instruction: str
     kind: str
     before: str
-    answers: Mapping[str, Answer]
+    edits: Mapping[str, ShownEdit]
     """by the model's label"""
     target: str | None
 
@@ -170,7 +170,7 @@ def show_p(found: Difference) -> str:
 
 def _pictures_of(case: ShownCase) -> int:
     """How many pictures stand side by side."""
-    return 1 + len(case.answers) + (case.target is not None)
+    return 1 + len(case.edits) + (case.target is not None)
 
 
 def _rows(report: Report) -> list[ModelReport]:
