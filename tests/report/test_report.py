@@ -17,6 +17,7 @@ from overpaint.errors import UserError
 from overpaint.html.plots import Dot, Point, curve_plot, dot_plot
 from overpaint.metrics.definitions import METRIC
 from overpaint.metrics.intervals import Estimate, estimate
+from overpaint.report.build import make_report, model_report
 from overpaint.report.comparison import in_words, merge_reports, show_value, verdict
 from overpaint.report.page import (
     Pictures,
@@ -31,8 +32,6 @@ from overpaint.report.schema import (
     CaseResult,
     Comparison,
     Report,
-    make_report,
-    model_report,
     read_report,
     write_report,
 )

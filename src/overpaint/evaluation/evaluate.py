@@ -26,15 +26,9 @@ from overpaint.models import find_model, pick_device, pick_dtype
 from overpaint.models.origin import model_origin
 from overpaint.models.train_rows import read_train_rows, row_digest
 from overpaint.recipe import Recipe, lock
+from overpaint.report.build import make_report, model_report
 from overpaint.report.page import Pictures, summary, write_page
-from overpaint.report.schema import (
-    CaseResult,
-    ModelReport,
-    Report,
-    make_report,
-    model_report,
-    write_report,
-)
+from overpaint.report.schema import CaseResult, ModelReport, Report, write_report
 from overpaint.report.sections import Findings
 
 

@@ -7,17 +7,8 @@ from dataclasses import dataclass
 from overpaint.errors import UserError
 from overpaint.metrics.definitions import METRIC
 from overpaint.metrics.intervals import Difference
-from overpaint.report.schema import (
-    OVERALL,
-    UNEDITED,
-    Cases,
-    Comparison,
-    ModelReport,
-    Report,
-    identities,
-    make_report,
-    of_cases,
-)
+from overpaint.report.build import identities, make_report, of_cases
+from overpaint.report.schema import OVERALL, UNEDITED, Cases, Comparison, ModelReport, Report
 
 
 @dataclass(frozen=True)
