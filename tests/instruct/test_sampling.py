@@ -37,6 +37,7 @@ def settings(**changes: object) -> GenerateSettings:
     return GenerateSettings(**{**SHORT, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gemma", "llama"])
 @pytest.mark.parametrize("temperature", [0.0, 1.3])
 def test_batches_of_any_size_give_the_same_rows(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import time
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from world import run_command
 
 from overpaint.cli import main
 from overpaint.digests import digest
@@ -19,18 +17,14 @@ from overpaint.models.names import NANO
 from overpaint.models.origin import clip_origin, model_origin
 from overpaint.recipe import read_recipe
 from overpaint.runs.stages import BLOCKS
+from processes import run_command, started
 
 pytest.importorskip("llguidance", reason="needs the extra llm")
 
+pytestmark = pytest.mark.slow
+
 Captured = pytest.CaptureFixture[str]
 MADE = ("triplets", "pairs")
-PRELOADED = [
-    "overpaint.evaluation.stage",
-    "overpaint.instruct.sources",
-    "overpaint.pairs.stage",
-    "overpaint.runs.run",
-    "overpaint.training.editor",
-]
 
 
 def hashes(folder: Path) -> list[str]:
@@ -105,12 +99,9 @@ def in_order(states: dict[str, str]) -> bool:
 def stop_at(words: list[str], folder: Path, pattern: str, with_signal: int) -> tuple[int, str]:
     """Run a command in a process, stop it when it has said its plan and a file is there (from an
     earlier run, perhaps: on a busy machine its kill came late); its exit code and stderr."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     log = folder.with_name("stderr.txt")
     log.unlink(missing_ok=True)
-    process = context.Process(target=run_command, args=(words, str(log)))
-    process.start()
+    process = started(run_command, words, str(log))
     while process.is_alive() and not (_has_plan(log) and any(folder.glob(pattern))):
         time.sleep(0.001)
     if process.is_alive() and process.pid:

@@ -146,6 +146,7 @@ def test_kinds_are_drawn_by_their_weights() -> None:
     assert all(kind.weight > 0 for kind in EDITS.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_candidates_hold_the_original_and_no_right_answer(split: str) -> None:
     for seed in range(13):
