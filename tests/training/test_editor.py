@@ -16,10 +16,10 @@ from overpaint.errors import UserError
 from overpaint.files import name_aside
 from overpaint.models.train_rows import read_train_rows, stored_digest
 from overpaint.shards import read_pairs
-from overpaint.training.base import load_base
-from overpaint.training.editor import EditingLoss, split_rows, train_editor, work_folder
+from overpaint.training.editor import load_base, split_rows, train_editor, work_folder
 from overpaint.training.latents import precompute
 from overpaint.training.log import read_log
+from overpaint.training.loss import EditingLoss
 from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
 from tiny import LATENT_CHANNELS
@@ -60,7 +60,7 @@ def test_the_loss_is_equation_2_with_dropout(
     batches = precompute(pairs, "data", base, s, tmp_path)
     step = Step(index=0, micro=0, accumulation=1, batch_size=8, seed=4)
     with torch.no_grad():
-        got = EditingLoss(batches, torch.arange(len(pairs)), base, s)(base.unet, step)["loss"]
+        got = EditingLoss(base, batches, torch.arange(len(pairs)), 0.3)(base.unet, step)["loss"]
 
     again = Step(index=0, micro=0, accumulation=1, batch_size=8, seed=4)
     rows, u = again.rows(len(pairs)), again.uniform(5)

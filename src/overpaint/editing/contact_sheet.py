@@ -14,7 +14,7 @@ from PIL import Image
 from overpaint.contact_sheets import Cell, contact_sheet
 
 if TYPE_CHECKING:
-    from overpaint.editing.editor import Edit
+    from overpaint.families.contract import Edit
 
 _COLUMNS = 5
 _NO_BREAK = "\N{NO-BREAK SPACE}"

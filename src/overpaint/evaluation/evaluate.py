@@ -215,8 +215,8 @@ class _Evaluation:
     def _opener(self, editor: Editor, name: str) -> Callable[[], Stage]:
         """What opens the stage: with the model at hand, on Ray with one that each worker loads."""
         if self._on_ray:
-            device = str(editor.model.device)
-            dtype = str(editor.model.dtype).removeprefix("torch.")
+            device = editor.card.device
+            dtype = editor.card.dtype
             return partial(_open_stage, name, self.judges, self.cases, self.settings, device, dtype)
         edit = partial(edit_cases, editor, settings=self.settings)
         return partial(CaseStage, edit, self.cases, self.scorer)
@@ -255,14 +255,14 @@ def labels(models: Sequence[str]) -> list[str]:
 
 def sampling_of(editor: Editor, settings: SamplingSettings) -> dict[str, Any]:
     """How the model samples, its own defaults filled in, and on what kind of device."""
-    own = vars(editor.model.defaults)
+    own = editor.card.defaults.model_dump()
     given = settings.sampling()
     filled = {key: own.get(key) if value is None else value for key, value in given.items()}
     return {
         **filled,
-        "resolution": settings.resolution or editor.model.native_size,
-        "device": editor.model.device.type,
-        "dtype": str(editor.model.dtype).removeprefix("torch."),
+        "resolution": settings.resolution or editor.card.native_size,
+        "device": editor.card.device.partition(":")[0],
+        "dtype": editor.card.dtype,
     }
 
 
