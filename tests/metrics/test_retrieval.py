@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from edit_accuracy import METHODS, edit_accuracy
 
-from overpaint.evaluation.accuracy import METHODS, benchmark_examples, edit_accuracy
+from overpaint.evaluation.sources import benchmark_examples
 from overpaint.metrics.pixelwise import psnr
 from overpaint.metrics.retrieval import is_retrieved
 from overpaint.scenes.edits import KINDS, kinds_of
