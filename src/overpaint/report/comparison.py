@@ -154,8 +154,7 @@ def against_unedited_in_words(comparison: Comparison, metric: str, unedited: flo
         said = f"{model} cannot be told apart from returning"
     mean = show_value(unedited, METRIC[metric].unit)
     said += (
-        f" the input unedited, which has a {METRIC[metric].title} of {mean}"
-        f" ({METRIC[metric].direction})"
+        f" the input unedited, whose {METRIC[metric].title} is {mean} ({METRIC[metric].direction})"
     )
     worse = [
         METRIC[name].title
