@@ -47,6 +47,7 @@ def test_the_exact_target_scores_one_and_the_input_zero(split: str) -> None:
         assert set(score["retrieval"]) == set(METHODS)
 
 
+@pytest.mark.slow
 def test_the_whole_picture_is_compared_with_the_nearest_right_answer() -> None:
     examples = benchmark_examples(30, 7, "train", version=2)
 
@@ -63,6 +64,7 @@ def test_the_whole_picture_is_compared_with_the_nearest_right_answer() -> None:
     assert exact["overall"]["whole_psnr"] == 60.0
 
 
+@pytest.mark.slow
 def test_noise_is_right_about_once_in_thirty_two() -> None:
     rng = np.random.default_rng(0)
     examples = benchmark_examples(65, 5, "train")
