@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 # Before anything imports torch or datasets: these are read once, at import.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run in several processes, one a core
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else threads spin where cores are busy
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="overpaint-tests-cache-")
@@ -19,6 +22,31 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 ROOT = Path(__file__).resolve().parent.parent
+MOST_PROCESSES = 4  # each holds torch and some models: about 1.5 GiB
+CACHES = (os.environ["HF_HOME"], os.environ["XDG_CACHE_HOME"])
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes `-n auto` starts: one a core for folders, none for a few named files.
+
+    A process takes ten seconds to import what the tests need, which a single file is not worth.
+    """
+    if not all((config.invocation_params.dir / name).is_dir() for name in config.args):
+        return 0
+    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    return min(len(usable), MOST_PROCESSES)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the collector of garbage need not look at it each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Delete what the tests' own cache holds when they are done."""
+    for folder in CACHES:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -27,11 +55,11 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_cache_left() -> Iterator[None]:
-    """Delete what the tests' own cache holds when they are done."""
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    """A test may set torch's number of threads; the next one begins with the usual one."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
     yield
-    import shutil
-
-    for name in ("HF_HOME", "XDG_CACHE_HOME"):
-        shutil.rmtree(os.environ[name], ignore_errors=True)
+    if torch and torch.get_num_threads() != before:
+        torch.set_num_threads(before)

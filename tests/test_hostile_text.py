@@ -108,6 +108,21 @@ def test_a_sentence_survives_another_process() -> None:
     assert str(pickle.loads(pickle.dumps(UserError("a\nb")))) == "a b"
 
 
+@pytest.mark.parametrize("cut", [slice(0, 12), slice(-12, None), slice(5, 15)])
+def test_pieces_of_a_key_are_not_repeated(cut: slice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server or a limit on length may have cut it short."""
+    key = "q7Zp2-Lm9x.Ab31_Yt"
+    monkeypatch.setenv("SOME_API_KEY", key)
+    said = printable(f"the key {key[cut]}... is wrong, twice: {key[cut]}")
+    assert said == "the key ***... is wrong, twice: ***"
+    assert printable("q7Zp2 and Yt are too short") == "q7Zp2 and Yt are too short"
+
+
+def test_the_place_of_a_key_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_KEY", "/home/somebody/keys/server.pem")
+    assert "/home/somebody/pictures" in printable("no picture in /home/somebody/pictures")
+
+
 @pytest.mark.parametrize(
     ("text", "secret"),
     [

@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import entry_points
 from itertools import groupby
 from pathlib import Path
@@ -91,15 +92,20 @@ def unit_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def trees() -> Iterator[tuple[Path, ast.Module]]:
-    for path in MODULES:
-        yield path, ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+@cache
+def trees() -> list[tuple[Path, ast.Module]]:
+    return [(path, ast.parse(path.read_text(encoding="utf-8"), str(path))) for path in MODULES]
+
+
+@cache
+def nodes(tree: ast.Module) -> list[ast.AST]:
+    return list(ast.walk(tree))
 
 
 def imported_names(tree: ast.Module, path: Path) -> Iterator[str]:
     """Full dotted names of everything a module imports, at its top or inside functions."""
     package = ["overpaint", *path.relative_to(SOURCE).parts[:-1]]
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -139,7 +145,7 @@ def test_only_the_runners_catch_everything() -> None:
     for path, tree in trees():
         if path.relative_to(SOURCE).as_posix() in MAY_CATCH_ALL:
             continue
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.ExceptHandler) and _catches_all(node.type):
                 wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert not wrong
@@ -161,7 +167,7 @@ def test_pictures_are_decoded_in_one_place() -> None:
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path, tree in trees()
         if path.relative_to(SOURCE).as_posix() not in MAY_DECODE
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).endswith(("Image.open", "from_parquet", "decode_example"))
     ]
@@ -172,7 +178,7 @@ def test_weights_are_loaded_strictly() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path, tree in trees()
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Call) and "load" in ast.unparse(node.func)
         for keyword in node.keywords
         if keyword.arg == "strict"
@@ -184,7 +190,7 @@ def test_weights_are_loaded_strictly() -> None:
 
 def ways_past_loading(tree: ast.Module) -> Iterator[int]:
     """The lines where a library's loader is named, called or not; our own Editor has one, too."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Attribute):
             ours = ast.unparse(node.value) in ("Editor", "cls")
             if (node.attr in WAYS_TO_LOAD and not ours) or ast.unparse(node) in PICKLES:

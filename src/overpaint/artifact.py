@@ -27,8 +27,8 @@ ORIGIN = "origin.json"
 FORMAT = 1  # of origin.json; counts up when the same origin would come to mean another result
 State = Literal["absent", "partial", "whole", "other"]
 
-# Marks settings that change no result (`json_schema_extra=FREE`): they may differ when a run is
-# resumed. LAST marks those that only the last step depends on: where they changed, it is done again.
+# Marks settings that change no result (`json_schema_extra=FREE`, or a dict with it): they may differ
+# when a run is resumed. LAST marks those that only the last step depends on: where they changed, it is done again.
 FREE: dict[str, Any] = {"free": True}
 LAST: dict[str, Any] = {"last": True}
 
@@ -307,8 +307,11 @@ def _said(value: Any) -> str:
 
 
 def _marked(settings: BaseModel, mark: Mapping[str, Any]) -> set[str]:
+    def has(extra: object) -> bool:
+        return isinstance(extra, Mapping) and mark.items() <= extra.items()
+
     fields = type(settings).model_fields
-    return {name for name, field in fields.items() if field.json_schema_extra == mark}
+    return {name for name, field in fields.items() if has(field.json_schema_extra)}
 
 
 def _has_work(folder: Path) -> bool:

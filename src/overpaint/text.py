@@ -11,6 +11,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import groupby
 
 # ECMA-48 sequences: a command (CSI), a string (OSC, DCS, ...) that
 # has an end (one without would take our own words along), or two characters.
@@ -33,6 +34,8 @@ _SECRET = re.compile(
     r"|\bhf_[A-Za-z0-9]{12,}"
 )
 _HIDDEN_SECRET = "***"
+_PIECE = 8  # characters of a key that tell too much of it: whoever quotes one may cut it short
+_PATH = re.compile(r"[~./]|[A-Za-z]:\\")  # a variable such as SSL_KEY may hold the place of a file
 
 
 def printable(text: object, secrets: Iterable[str] = ()) -> str:
@@ -60,7 +63,27 @@ def _without_keys(line: str, secrets: Iterable[str]) -> str:
     """Done last: a key that a control character had cut in two is whole again by then."""
     for secret in sorted({*secrets, *_secrets_around()} - {""}, key=len, reverse=True):
         line = line.replace(secret, _HIDDEN_SECRET)
+        if len(secret) > _PIECE and not _PATH.match(secret):
+            line = _without_pieces(line, secret)
     return _SECRET.sub(_HIDDEN_SECRET, line)
+
+
+def _without_pieces(line: str, secret: str) -> str:
+    """`line` without any `_PIECE` or more characters that follow each other in `secret`."""
+    starts = range(len(secret) - _PIECE + 1)
+    pieces = {secret[i : i + _PIECE] for i in starts}
+    hidden = {
+        i + k
+        for i in range(len(line) - _PIECE + 1)
+        if line[i : i + _PIECE] in pieces
+        for k in range(_PIECE)
+    }
+    if not hidden:
+        return line
+    runs = groupby(range(len(line)), key=hidden.__contains__)
+    return "".join(
+        _HIDDEN_SECRET if gone else "".join(line[i] for i in places) for gone, places in runs
+    )
 
 
 def _shown(character: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from overpaint.cli import main
-from overpaint.cli._engine import EngineKind, read_engine
+from overpaint.cli._engine import read_engine
 from overpaint.engine import Engine
 
 
@@ -16,14 +17,14 @@ from overpaint.engine import Engine
     [
         (None, None, [], Engine("ray", 4)),
         (None, 2, [], Engine("ray", 2)),
-        (EngineKind.local, None, [], Engine("local", 1)),
-        (EngineKind.ray, None, ["workers=3", "pairs.seed=1", "seed=2"], Engine("ray", 3)),
+        ("local", None, [], Engine("local", 1)),
+        ("ray", None, ["workers=3", "pairs.seed=1", "seed=2"], Engine("ray", 3)),
         (None, None, ["engine=local", "workers=1"], Engine("local", 1)),
     ],
 )
 def test_options_win_over_the_recipe(
     tmp_path: Path,
-    kind: EngineKind | None,
+    kind: Literal["local", "ray"] | None,
     workers: int | None,
     overrides: list[str],
     wanted: Engine,

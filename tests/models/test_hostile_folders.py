@@ -184,6 +184,53 @@ def test_an_adapter_asks_for_nothing_but_its_base(model, setting, monkeypatch):
     assert peak() - before < MOST_MEMORY
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"target_modules": r"(\w+\.?)+!"},
+        {"exclude_modules": r"(.*)*(.*)*!"},
+        {"modules_to_save": [r"(.*.*)*!"]},
+        {"rank_pattern": {r"(\w+\.?)+!": 4}},
+        {"alpha_pattern": {r"(.*)*!": 4}},
+    ],
+)
+@pytest.mark.parametrize("model", ["adapter"], indirect=True)
+def test_patterns_of_an_adapter_come_to_an_end(model, setting, monkeypatch):
+    monkeypatch.setattr("overpaint.models.adapter_patterns.SECONDS", 0.5)
+    path = model.folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | setting))
+    assert "has no end" in sentence_of(model.load)
+
+
+@pytest.mark.parametrize("model", ["adapter"], indirect=True)
+def test_patterns_of_everyday_use_load(model):
+    path = model.folder / "adapter_config.json"
+    pattern = {"target_modules": r".*\.self_attn\.(q_proj)", "rank_pattern": {r"v_.*": 4}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | pattern))
+    model.load()
+
+
+@pytest.mark.parametrize("alpha", [float("inf"), float("nan"), 1e308])
+@pytest.mark.parametrize("model", ["adapter"], indirect=True)
+def test_a_strength_that_is_no_number_is_refused(model, alpha):
+    path = model.folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": alpha}))
+    assert "weights that are no numbers" in sentence_of(model.load)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("model", KINDS, indirect=True)
+def test_weights_that_are_no_numbers_are_refused_by_every_loader(model, value):
+    """One such weight in attention may leave no trace in what a small trial gives."""
+    where = {"pipeline": "unet"}.get(model.folder.name, ".")
+    (file,) = (model.folder / where).glob("*.safetensors")
+    tensors = load_file(file)
+    name = sorted(name for name, tensor in tensors.items() if tensor.ndim > 1)[-1]
+    tensors[name].view(-1)[1] = value
+    save_file(tensors, file, metadata={"format": "pt"})
+    assert "weights that are no numbers" in sentence_of(model.load)
+
+
 @pytest.mark.parametrize("suffix", [".bin", ".pt", ".pth", ".ckpt", ".pkl"])
 @pytest.mark.parametrize("model", KINDS, indirect=True)
 def test_pickles_are_refused_by_every_loader(model, suffix, capfd):

@@ -1,7 +1,8 @@
 """The command line. Each module here without a leading underscore is one command.
 
 A command module holds a function of its own name (or a `typer.Typer` called `app`, when the
-command has commands of its own). It imports nothing heavy at its top: what a command needs is
+command has commands of its own), and `OPTIONS` where options come from a settings model (see
+`_settings`). It imports nothing heavy at its top: what a command needs is
 imported when it runs, so that `overpaint --help` answers at once.
 """
 
@@ -107,13 +108,13 @@ def build_app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_options)
+    app.callback()(_overpaint)
     for name in commands:
         module = import_module(f"overpaint.cli.{name}")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
-            app.command(name)(getattr(module, name))
+            app.command(name, cls=getattr(module, "OPTIONS", None))(getattr(module, name))
     return app
 
 
@@ -128,7 +129,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _options(
+def _overpaint(
     version: Annotated[
         bool,
         typer.Option(

@@ -1,37 +1,15 @@
-"""The options of every command that works through shards."""
+"""The engine that a command's options and its recipe ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from overpaint.cli._options import EngineKind
 
 if TYPE_CHECKING:
     from overpaint.engine import Engine
-
-
-class EngineKind(StrEnum):
-    """Where the work is done."""
-
-    local = "local"
-    ray = "ray"
-
-
-EngineOption = Annotated[
-    EngineKind | None,
-    typer.Option(
-        "--engine",
-        help="local: this process; ray: workers on the Ray cluster at RAY_ADDRESS, or on one "
-        "started here for this command. Same bytes from both. [default: the recipe's, or local]",
-    ),
-]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, help="Workers on Ray. [default: the recipe's, or 1]"),
-]
 
 
 def read_engine(
@@ -46,5 +24,5 @@ def read_engine(
     from overpaint.recipe import read_head
 
     head = read_head(recipe, overrides)
-    chosen = head.engine if kind is None else kind.value
+    chosen = kind or head.engine
     return Engine(chosen, workers or (head.workers if chosen == head.engine else 1))

@@ -7,34 +7,43 @@ from typing import Annotated
 
 import typer
 
+from overpaint.cli._options import AsJson, Device, Split, World
 from overpaint.cli._output import echo, print_json, say
 from overpaint.cli._threads import quieten_threads
-from overpaint.cli.scenes import Split, World
 
 
 def calibrate(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for JSON and plot.")],
-    clip: Annotated[str, typer.Option(help="nano, a folder or a hub id.")] = "nano",
-    scenes: Annotated[int, typer.Option(min=20, help="How many scenes to look at.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same scenes.")] = 0,
-    split: Annotated[Split, typer.Option(help="Which scenes.")] = Split.train,
-    world: Annotated[World, typer.Option(help="small: 48 objects; full: 189.")] = World.small,
-    size: Annotated[int, typer.Option(min=8, max=4096, help="Side in pixels.")] = 64,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the figures (JSON) and the plot.")
+    ],
+    clip: Annotated[str, typer.Option(help="The CLIP: nano, a folder or a hub id.")] = "nano",
+    scenes: Annotated[int, typer.Option(min=20, help="Number of scenes to look at.")] = 500,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the scenes. The same seed gives the same scenes.")
+    ] = 0,
+    split: Annotated[
+        Split, typer.Option(help="Part of the scenes: train, heldout or novel.")
+    ] = "train",
+    world: Annotated[
+        World, typer.Option(help="Objects of the scenes: small has 48 of them, full has 189.")
+    ] = "small",
+    size: Annotated[int, typer.Option(min=8, max=4096, help="Side of a picture in pixels.")] = 64,
     precision: Annotated[
         float | None,
         typer.Option(
             min=0.5,
             max=1.0,
-            help="Ask that so large a share of what passes a score be right. [default: the best "
-            "balance of right pairs let through and wrong ones kept out]",
+            help="Share of what passes a score that has to be right. [default: the best balance of "
+            "right pairs let through and wrong ones kept out]",
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. [default: the best one here]")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Choose thresholds for pairs on scenes with known answers; prints them for a recipe."""
+    """Find thresholds for `overpaint pairs` on scenes.
+
+    Looks at pairs whose right answers are known, and prints the thresholds for a recipe.
+    """
     quieten_threads()
     from overpaint.artifact import Artifact
     from overpaint.models import pick_device
@@ -42,7 +51,7 @@ def calibrate(
     from overpaint.models.origin import clip_origin
     from overpaint.pairs import calibration
 
-    sample = calibration.SceneSample(scenes, seed, split.value, world.value, size)
+    sample = calibration.SceneSample(scenes, seed, split, world, size)
     place = pick_device(device)
     loaded = load_clip(clip, place)
     origin = {

@@ -15,14 +15,21 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A/report.json", help="A report.")],
-    b: Annotated[Path, typer.Argument(metavar="B/report.json", help="Another, on the same data.")],
+    a: Annotated[
+        Path, typer.Argument(metavar="A/report.json", help="A report of `overpaint evaluate`.")
+    ],
+    b: Annotated[
+        Path, typer.Argument(metavar="B/report.json", help="Another report, on the same data.")
+    ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for a report of both.")
+        Path | None, typer.Option("-o", "--output", help="Folder for a report of both models.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say which of two evaluated models is better, on which kinds of edit, and how sure it is."""
+    """Say which of two evaluated models is better, and where.
+
+    Compares them kind by kind of edit, and says how sure each difference is.
+    """
     from overpaint.artifact import Artifact
     from overpaint.digests import text_digest
     from overpaint.report.comparison import merge_reports

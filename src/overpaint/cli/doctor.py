@@ -12,7 +12,7 @@ def doctor(
         bool, typer.Option("--json", help="Print one JSON object instead of words.")
     ] = False,
 ) -> None:
-    """Say in plain words what this machine can run, and what is broken."""
+    """Say what this machine can run, and what is broken."""
     from dataclasses import asdict
 
     from overpaint.cli._output import echo, print_json

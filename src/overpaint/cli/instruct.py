@@ -7,79 +7,58 @@ from typing import Annotated
 
 import typer
 
-from overpaint.cli._engine import EngineOption, WorkersOption, read_engine
+from overpaint.cli._engine import read_engine
+from overpaint.cli._options import (
+    AsJson,
+    Assignments,
+    Device,
+    EngineOption,
+    RecipeFile,
+    WorkersOption,
+)
 from overpaint.cli._output import echo, print_json, say
+from overpaint.cli._settings import given, options_of
 from overpaint.cli._threads import quieten_threads
 
-app = typer.Typer(
-    help="Write edit instructions for captions with a language model, and train one for it.",
-    no_args_is_help=True,
-)
+app = typer.Typer(help="Write edit instructions for captions.", no_args_is_help=True)
 
-Recipe = Annotated[Path | None, typer.Option(help="A recipe; its instruct: block is read.")]
-Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:1, mps. [default: the best one here]")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_SETTINGS = "overpaint.instruct.settings:InstructSettings"
+_OF_CAPTIONS = ("captions", "scenes", "world", "endpoint")  # nothing to fine-tune on
+Triplets = Annotated[Path, typer.Option("-o", "--output", help="Folder of triplets to write.")]
 
 
-@app.command()
+@app.command(cls=options_of(_SETTINGS, without=("finetune", "data")))
 def generate(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of triplets to write.")],
-    captions: Annotated[
-        str | None,
-        typer.Option(
-            help="A .txt (a caption a line), .jsonl, .csv or .parquet file, a folder, a dataset "
-            "id. [default: the recipe's]"
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="nano (the writer in this package), a folder that `finetune` wrote, another "
-            "language model's folder or hub id, or gemma-3-270m; with --endpoint the name that the "
-            "server knows."
-        ),
-    ] = None,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="An OpenAI-compatible server in place of a local model, such as "
-            "http://localhost:8000/v1; the key is read from OPENAI_API_KEY.",
-        ),
-    ] = None,
-    per_caption: Annotated[
-        int | None, typer.Option(min=1, help="Different edits of each caption. [default: 1]")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same bytes.")] = None,
-    recipe: Recipe = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="One setting, such as generate.temperature=1.2."
-        ),
-    ] = None,
+    context: typer.Context,
+    output: Triplets,
+    recipe: RecipeFile = None,
+    settings: Assignments = None,
     device: Device = None,
     dtype: Annotated[
         str | None,
-        typer.Option(help="float32, float16, bfloat16. [default: bfloat16 on a GPU, else float32]"),
+        typer.Option(
+            help="Number format: float32, float16 or bfloat16. [default: bfloat16 on a GPU, else "
+            "float32]"
+        ),
     ] = None,
     engine: EngineOption = None,
     workers: WorkersOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write triplets for captions; the same command resumes a run that was stopped."""
+    """Write triplets for captions with a language model.
+
+    The same command resumes a run that was stopped.
+    """
     quieten_threads()
-    overrides = [*(settings or [])]
-    overrides += ["instruct.scenes=null"] if captions is not None else []
-    overrides += ["instruct.data=null"] if model is not None else []
     from overpaint.instruct.settings import InstructSettings
     from overpaint.recipe import read_block
 
-    given = {"captions": captions, "model": model, "endpoint": endpoint, "seed": seed}
-    given |= {"generate.per_caption": per_caption}
-    values = read_block(recipe, "instruct", InstructSettings, overrides, given)
+    chosen = given(context)
+    overrides = [*(settings or [])]
+    overrides += ["instruct.scenes=null"] if "captions" in chosen else []
+    overrides += ["instruct.captions=null"] if "scenes" in chosen else []
+    overrides += ["instruct.data=null"] if "model" in chosen else []
+    values = read_block(recipe, "instruct", InstructSettings, overrides, chosen)
     if values.data is not None:
         raise typer.BadParameter(
             "the recipe fine-tunes its model first: give --model, the folder that "
@@ -100,32 +79,24 @@ def generate(
     say(f"triplets: {output}; a page to read: {output / 'triplets.html'}")
 
 
-@app.command()
+@app.command(cls=options_of(_SETTINGS, without=("generate", *_OF_CAPTIONS)))
 def finetune(
+    context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", help="The model's folder.")],
-    data: Annotated[
-        str | None,
-        typer.Option(help="Triplets: a file, a folder, a dataset id. [default: the recipe's]"),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="The base: a folder, a hub id, gemma-3-270m. [default: the recipe's]"),
-    ] = None,
-    recipe: Recipe = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as finetune.epochs=1."),
-    ] = None,
+    recipe: RecipeFile = None,
+    settings: Assignments = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune a language model on triplets; the same command resumes a run that was stopped."""
+    """Fine-tune a language model on triplets.
+
+    The same command resumes a run that was stopped.
+    """
     quieten_threads()
     from overpaint.instruct.settings import InstructSettings
     from overpaint.recipe import read_block
 
-    given = {"data": data, "model": model}
-    values = read_block(recipe, "instruct", InstructSettings, settings or [], given)
+    values = read_block(recipe, "instruct", InstructSettings, settings or [], given(context))
     if values.data is None or values.model is None:
         raise typer.BadParameter("give --data and --model: triplets, and what to start from.")
     from overpaint.instruct.finetuning import finetune as train
@@ -145,14 +116,17 @@ def finetune(
 
 @app.command()
 def examples(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of triplets to write.")],
+    output: Triplets,
     scenes: Annotated[
-        int, typer.Option(min=0, help="Triplets over scenes, beside the 320 written by hand.")
+        int,
+        typer.Option(min=0, help="Number of triplets over scenes, beside 320 written by hand."),
     ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the scenes. The same seed gives the same bytes.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write the package's own triplets, over everyday captions and scenes, to fine-tune on."""
+    """Write the package's own triplets, to fine-tune on."""
     import json
     from itertools import chain
 

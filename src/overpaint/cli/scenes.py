@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overpaint.cli._options import AsJson, Split, World
 from overpaint.cli._output import echo, print_json
 
 if TYPE_CHECKING:
@@ -18,40 +18,38 @@ if TYPE_CHECKING:
 ROWS_PER_SHARD = 2000  # the unit of work that a kill may cost
 
 
-class Split(StrEnum):
-    """Which part of the scenes."""
-
-    train = "train"
-    heldout = "heldout"
-    novel = "novel"
-
-
-class World(StrEnum):
-    """How many objects there are."""
-
-    small = "small"
-    full = "full"
-
-
 def scenes(
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many pairs.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of pairs.")],
     out: Annotated[Path, typer.Option("-o", "--output", "--out", help="Folder to write.")],
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-    split: Annotated[Split, typer.Option(help="novel: objects that training never edits.")] = (
-        Split.train
-    ),
-    world: Annotated[World, typer.Option(help="small: 48 objects; full: 189.")] = World.small,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the scenes. The same seed gives the same bytes.")
+    ] = 0,
+    split: Annotated[
+        Split,
+        typer.Option(
+            help="Part of the scenes: train, heldout (new compositions and phrasings) or novel "
+            "(objects that training never edits)."
+        ),
+    ] = "train",
+    world: Annotated[
+        World, typer.Option(help="Objects of the scenes: small has 48 of them, full has 189.")
+    ] = "small",
     world_version: Annotated[
-        int, typer.Option(min=1, max=2, help="2: objects on a grid, many phrasings, 15 kinds.")
+        int,
+        typer.Option(
+            min=1,
+            max=2,
+            help="Version of the world: 2 has objects on a grid, many phrasings and 15 kinds of edit.",
+        ),
     ] = 1,
-    size: Annotated[int, typer.Option(min=8, max=4096, help="Side in pixels.")] = 64,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    size: Annotated[int, typer.Option(min=8, max=4096, help="Side of a picture in pixels.")] = 64,
+    as_json: AsJson = False,
 ) -> None:
-    """Write pairs of scenes whose right answers are known pixel by pixel."""
+    """Write pairs of scenes whose right answers are known exactly."""
     from overpaint.scenes.dataset import SceneSet
 
     version: Version = 2 if world_version == 2 else 1
-    settings = SceneSet(count, seed, split.value, world.value, size, version)
+    settings = SceneSet(count, seed, split, world, size, version)
     _write(settings, out)
     kinds = _count_kinds(out)
     if as_json:

@@ -9,40 +9,37 @@ from typing import Annotated, Any
 
 import typer
 
+from overpaint.cli._options import AsJson, Assignments, RecipeFile
 from overpaint.cli._output import print_json, say
+from overpaint.cli._settings import given, options_of
 from overpaint.cli._threads import quieten_threads
+
+OPTIONS = options_of("overpaint.training.settings:TrainSettings")
 
 
 def train(
+    context: typer.Context,
     pairs: Annotated[Path, typer.Option(help="A folder of pairs.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The model's folder.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="The base: a diffusers folder, a .safetensors file, a hub id, nano or "
-            "nano-text-to-image; for a U-Net from scratch (train.unet in the recipe) a folder of the other parts. "
-            "[default: the recipe's]"
-        ),
-    ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="A recipe; its train: block is read.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="One setting of train:, such as steps=1000."
-        ),
-    ] = None,
+    recipe: RecipeFile = None,
+    settings: Assignments = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Where encoded pictures lie; runs may share it. [default: the run's]"),
+        typer.Option(
+            help="Folder of encoded pictures, which several runs may share. [default: the run's own]"
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Train the U-Net that edits; the same command resumes a run that was stopped."""
+    """Train a network that edits, on pairs of pictures.
+
+    The same command resumes a run that was stopped.
+    """
     quieten_threads()
     from overpaint.recipe import read_block
     from overpaint.training.settings import TrainSettings
 
-    values = read_block(recipe, "train", TrainSettings, settings or [], {"model": model})
+    values = read_block(recipe, "train", TrainSettings, settings or [], given(context))
     if values.model is None:
         raise typer.BadParameter("give --model: what to start from.")
     from overpaint.training.editor import train_editor, work_folder

@@ -41,7 +41,12 @@ class EvaluateSettings(BaseModel, extra="forbid", frozen=True):
     world: Literal["small", "full"] = Field(default="small", description="objects of the scenes")
     size: int = Field(default=64, ge=8, le=4096, description="side of scenes in pixels")
 
-    num_inference_steps: int | None = Field(default=None, ge=1, description="none: the model's")
+    num_inference_steps: int | None = Field(
+        default=None,
+        ge=1,
+        json_schema_extra={"option": "--steps"},
+        description="none: the model's",
+    )
     guidance_scale: float | None = Field(
         default=None, description="s_T: how closely the instruction is followed"
     )
@@ -76,7 +81,11 @@ class EvaluateSettings(BaseModel, extra="forbid", frozen=True):
     picture: str | None = Field(
         default=None, min_length=1, description="of the galleries; none: the first case's"
     )
-    instructions: tuple[str, ...] = Field(default=(), description="of the galleries")
+    instructions: tuple[str, ...] = Field(
+        default=(),
+        json_schema_extra={"option": "--instruction"},
+        description="of the galleries",
+    )
     bias: bool = Field(default=False, description="audit of attributes that nobody named")
     bias_folder: str | None = Field(
         default=None, min_length=1, description="photographs for the audit, instead of drawings"

@@ -22,38 +22,53 @@ FormatName = Literal["delimited", "kinds"]
 class GenerateSettings(BaseModel, extra="forbid", frozen=True):
     """`instruct.generate:` how captions become triplets."""
 
-    per_caption: int = Field(default=1, ge=1, description="edits of each caption")
+    per_caption: int = Field(default=1, ge=1, description="Different edits of each caption.")
     kinds: dict[str, float] = Field(
         default_factory=lambda: dict.fromkeys(KINDS, 1.0),
-        description="how often each kind of edit is asked for, as weights",
+        description="How often each kind of edit is asked for, as weights.",
     )
     temperature: float | None = Field(
         default=None,
         ge=0,
         le=5,
-        description="0: greedy; none: what a model was fine-tuned for, a server's own, or "
-        f"{LOCAL_TEMPERATURE}",
+        description="Temperature of sampling, 0 for greedy. Left out, it is what a model was "
+        "fine-tuned for, a server's own, or 2.",
     )
     top_p: float = Field(
-        default=0.9, gt=0, le=1, description="share of the probability that is drawn from"
+        default=0.9, gt=0, le=1, description="Share of the probability that tokens are drawn from."
     )
     repetition_penalty: float = Field(
-        default=0.98, gt=0, description="above 1: words that stood before become rarer"
+        default=0.98,
+        gt=0,
+        description="Penalty on words that stood before: above 1 they become rarer.",
     )
-    max_new_tokens: int = Field(default=80, ge=8, description="of an answer")
-    max_instruction: int = Field(default=120, ge=8, le=200, description="characters")
-    max_caption: int = Field(default=300, ge=8, le=600, description="characters, when edited")
-    structure: bool = Field(default=True, description="allow only tokens that keep the format")
-    attempts: int = Field(default=3, ge=1, description="tries at a row that was rejected")
+    max_new_tokens: int = Field(default=80, ge=8, description="Tokens of an answer at most.")
+    max_instruction: int = Field(
+        default=120, ge=8, le=200, description="Characters of an instruction at most."
+    )
+    max_caption: int = Field(
+        default=300, ge=8, le=600, description="Characters of an edited caption at most."
+    )
+    structure: bool = Field(default=True, description="Allow only tokens that keep the format.")
+    attempts: int = Field(
+        default=3, ge=1, description="Number of tries at a row that was rejected."
+    )
     repeats: int | None = Field(
-        default=1, ge=1, description="rows of a shard that may share an instruction; none: all"
+        default=1,
+        ge=1,
+        description="Rows of a shard that may share an instruction; null lets all of them.",
     )
     need_reflection: bool = Field(
-        default=True, description="reject edits that the edited caption does not reflect"
+        default=True, description="Reject edits that the edited caption does not reflect."
     )
-    captions_per_shard: int = Field(default=256, ge=1, description="what a kill may cost")
+    captions_per_shard: int = Field(
+        default=256, ge=1, description="Captions of a shard, which is what a kill may cost."
+    )
     batch_size: int = Field(
-        default=16, ge=1, json_schema_extra=FREE, description="rows at once (requests: at a time)"
+        default=16,
+        ge=1,
+        json_schema_extra=FREE,
+        description="Rows that are written at once; of an endpoint, requests at a time.",
     )
 
     @field_validator("kinds")
@@ -71,33 +86,70 @@ class FinetuneSettings(BaseModel, extra="forbid", frozen=True):
     """`instruct.finetune:` how a language model learns the format."""
 
     method: Literal["lora", "full"] = Field(
-        default="lora", description="train an adapter (2106.09685), or all weights"
+        default="lora",
+        description="What is trained: an adapter (lora, 2106.09685), or all weights (full).",
     )
-    lora_rank: int = Field(default=16, ge=1)
-    lora_alpha: int = Field(default=32, ge=1)
-    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
-    epochs: float = Field(default=3.0, gt=0)
-    max_steps: int | None = Field(default=None, ge=1, description="optimizer steps, above epochs")
-    batch_size: int = Field(default=4, ge=1)
-    gradient_accumulation_steps: int = Field(default=2, ge=1)
-    learning_rate: float = Field(default=2e-4, gt=0)
-    lr_schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    warmup_steps: int = Field(default=10, ge=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    max_length: int = Field(default=512, ge=16, description="tokens of a text; longer are left out")
-    gradient_checkpointing: bool = True
+    lora_rank: int = Field(default=16, ge=1, description="Rank of the adapter.")
+    lora_alpha: int = Field(
+        default=32, ge=1, description="Alpha of the adapter, by which it counts alpha / rank times."
+    )
+    lora_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Dropout in front of the adapter."
+    )
+    epochs: float = Field(default=3.0, gt=0, description="Number of passes over the triplets.")
+    max_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of optimizer steps, in place of epochs. Left out, epochs count.",
+    )
+    batch_size: int = Field(default=4, ge=1, description="Texts of a micro-batch.")
+    gradient_accumulation_steps: int = Field(
+        default=2, ge=1, description="Micro-batches of an optimizer step."
+    )
+    learning_rate: float = Field(
+        default=2e-4, gt=0, description="Learning rate, once it is warmed up."
+    )
+    lr_schedule: Literal["constant", "linear", "cosine"] = Field(
+        default="cosine",
+        description="How the learning rate changes from the warm-up to the last step.",
+    )
+    warmup_steps: int = Field(
+        default=10,
+        ge=0,
+        description="Steps in which the learning rate rises from nothing to its full height.",
+    )
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="Decoupled weight decay of the optimizer."
+    )
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, description="L2 norm to which the gradient is clipped."
+    )
+    max_length: int = Field(
+        default=512, ge=16, description="Tokens of a text at most; longer ones are left out."
+    )
+    gradient_checkpointing: bool = Field(
+        default=True, description="Save memory by computing activations a second time."
+    )
     precision: Literal["auto", "no", "bf16"] = Field(
-        default="auto", description="auto: bf16 on a GPU that has it, no elsewhere"
+        default="auto",
+        description="Number format of the computing. auto is bf16 on a GPU that has it, and "
+        "float32 elsewhere.",
     )
-    held_out: int = Field(default=64, ge=0, description="rows kept out, at most a fifth")
+    held_out: int = Field(
+        default=64, ge=0, description="Triplets kept out of training, at most a fifth of all."
+    )
     need_reflection: bool = Field(
-        default=False, description="leave out edits that the edited caption does not reflect"
+        default=False, description="Leave out edits that the edited caption does not reflect."
     )
     checkpoint_every: int = Field(
-        default=50, ge=1, json_schema_extra=FREE, description="optimizer steps"
+        default=50,
+        ge=1,
+        json_schema_extra=FREE,
+        description="Optimizer steps between two checkpoints.",
     )
-    log_every: int = Field(default=5, ge=1, description="optimizer steps")
+    log_every: int = Field(
+        default=5, ge=1, description="Optimizer steps between two lines of the log."
+    )
 
     @model_validator(mode="after")
     def _log_at_checkpoints(self) -> Self:
@@ -114,28 +166,45 @@ class InstructSettings(BaseModel, extra="forbid", frozen=True):
 
     format: FormatName = Field(
         default="delimited",
-        description="delimited: caption, ##, instruction, %%, edited caption, END; kinds: the same "
-        "with the kind of edit after ##, so that it can be asked for",
+        description="Text that the model reads and writes. delimited: caption, ##, instruction,"
+        " %%, edited caption, END. kinds: the same with the kind of edit after ##, "
+        "so that it can be asked for.",
     )
-    seed: int = Field(default=42, ge=0, lt=2**63)
+    seed: int = Field(
+        default=42,
+        ge=0,
+        lt=2**63,
+        description="Seed of the sampling. The same seed gives the same bytes.",
+    )
     captions: str | None = Field(
         default=None,
         min_length=1,
-        description="a .txt (one a line), .jsonl, .csv or .parquet file, a folder, a dataset id",
+        description="Captions to edit: a .txt (one a line), .jsonl, .csv or .parquet file, a "
+        "folder or a dataset id.",
     )
-    scenes: int | None = Field(default=None, ge=1, description="or captions of so many scenes")
-    world: Literal["small", "full"] = Field(default="small", description="of these scenes")
+    scenes: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of scenes whose captions are edited, in place of captions.",
+    )
+    world: Literal["small", "full"] = Field(
+        default="small", description="Objects of these scenes: small has 48 of them, full has 189."
+    )
     model: str | None = Field(
         default=None,
         min_length=1,
-        description="the language model: a folder, a hub id, or one that comes with a package; "
-        "with endpoint the name that the server knows",
+        description="The language model: nano (the writer of this package), a folder, a hub id,"
+        " or gemma-3-270m; with an endpoint the name that the server knows.",
     )
-    endpoint: str | None = Field(default=None, description="address of an OpenAI-compatible server")
+    endpoint: str | None = Field(
+        default=None,
+        description="Address of an OpenAI-compatible server in place of a local model, such as "
+        "http://localhost:8000/v1. The key is read from OPENAI_API_KEY.",
+    )
     data: str | None = Field(
         default=None,
         min_length=1,
-        description="triplets to fine-tune the model on first: a file, a folder, a dataset id",
+        description="Triplets to fine-tune the model on: a file, a folder or a dataset id.",
     )
     finetune: FinetuneSettings = FinetuneSettings()
     generate: GenerateSettings = GenerateSettings()

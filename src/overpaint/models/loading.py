@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
+from overpaint.models.adapter_patterns import check_patterns
 from overpaint.models.folders import (
     Header,
     Weights,
@@ -79,6 +80,7 @@ def load_network(
     )
     missing = _not_excused(found["missing_keys"], model, may_lack)
     report(what, missing, found["mismatched_keys"], found["unexpected_keys"])
+    check_numbers(model, what)
     return model
 
 
@@ -125,10 +127,12 @@ def load_adapter(base: Any, folder: Path, what: str) -> Any:
     """
     from peft import PeftModel, get_peft_model_state_dict
 
-    kind = read_table(folder / "adapter_config.json", what).get("peft_type")
+    config = read_table(folder / "adapter_config.json", what)
+    kind = config.get("peft_type")
     if kind != "LORA":
         raise cannot_load(what, f"its peft_type is {kind!r}, and only LORA is read")
     check_tables(folder, what)
+    check_patterns(config, [name for name, _ in base.named_modules()], what)
     weights = find_weights(folder, what, stem="adapter_model")
     if weights.variant is not None:
         raise cannot_load(what, "it holds no adapter_model.safetensors")
@@ -140,7 +144,9 @@ def load_adapter(base: Any, folder: Path, what: str) -> Any:
         raise UserError(str(error).replace(".default.weight", ".weight")) from error
     names = set(guarded(what, get_peft_model_state_dict, model))
     report(what, names - weights.tensors.keys(), (), weights.tensors.keys() - names)
-    return guarded(what, model.merge_and_unload)
+    merged = guarded(what, model.merge_and_unload)
+    check_numbers(merged, what)
+    return merged
 
 
 def load_original(
@@ -159,7 +165,9 @@ def load_original(
     """
     load = kind.from_single_file
     options = {"config": str(configs), "local_files_only": True, "dtype": dtype}
-    return guarded(what, load, tensors, extract_ema=True, **options, **changes)
+    model = guarded(what, load, tensors, extract_ema=True, **options, **changes)
+    check_numbers(model, what)
+    return model
 
 
 def load_tensors(
@@ -171,6 +179,7 @@ def load_tensors(
     options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
     model, found = from_folder(kind, None, what, **options)
     report(what, found["missing_keys"], found["mismatched_keys"], found["unexpected_keys"])
+    check_numbers(model, what)
     return model
 
 
@@ -223,6 +232,22 @@ def check_shapes(
     held = sum(header.count for header in tensors.values())
     if wanted > 2 * held + 1_000_000 or _made_up(model) > _LARGEST_BUFFERS:
         raise cannot_load(what, f"its configuration asks for {wanted:.3g} numbers, not {held:.3g}")
+
+
+def check_numbers(model: nn.Module, what: str) -> None:
+    """Make sure that all weights are finite: a network with one that is not may still answer.
+
+    Raises:
+        UserError: naming the first that is not.
+    """
+    import torch
+
+    for name, weights in model.named_parameters():
+        # A sum is twenty times faster than looking at each; it is not finite where one of them is not.
+        total = weights.detach().sum(dtype=torch.float32)
+        if not torch.isfinite(total) and not torch.isfinite(weights.detach()).all():
+            kind = str(weights.dtype).removeprefix("torch.")
+            raise cannot_load(what, f"{name} has weights that are no numbers as {kind}")
 
 
 def _made_up(model: nn.Module) -> int:

@@ -35,94 +35,156 @@ class Thresholds(BaseModel, extra="forbid", frozen=True):
     """The cosines that a pair must reach; none: not asked for."""
 
     clip_original: float | None = Field(
-        default=None, ge=-1, le=1, description="the source and its caption"
+        default=None,
+        ge=-1,
+        le=1,
+        description="Cosine that the source and its caption must reach. Left out, it is not "
+        "asked for.",
     )
     clip_edited: float | None = Field(
-        default=0.2, ge=-1, le=1, description="the edited picture and its caption"
+        default=0.2,
+        ge=-1,
+        le=1,
+        description="Cosine that the edited picture and its caption must reach.",
     )
-    clip_image: float | None = Field(default=0.65, ge=-1, le=1, description="the two pictures")
+    clip_image: float | None = Field(
+        default=0.65, ge=-1, le=1, description="Cosine that the two pictures must reach."
+    )
     clip_direction: float | None = Field(
-        default=0.15, ge=-1, le=1, description="the change of the picture and that of the caption"
+        default=0.15,
+        ge=-1,
+        le=1,
+        description="Cosine that the change of the picture and the change of the caption must "
+        "reach.",
     )
 
 
 class PairsSettings(BaseModel, extra="forbid", frozen=True):
     """The recipe's `pairs:` block: how triplets become pairs."""
 
-    method: Method = Field(default="controlnet", description="how candidates are drawn")
-    model: str = Field(default="nano", min_length=1, description="nano, a folder or a hub id")
+    method: Method = Field(default="controlnet", description="How candidates are drawn.")
+    model: str = Field(
+        default="nano",
+        min_length=1,
+        description="What draws: nano, a diffusers folder or a hub id.",
+    )
     controlnet: str | None = Field(
-        default=None, description="a folder or a hub id; none: the model's own"
+        default=None,
+        description="The ControlNet: a folder or a hub id. Left out, it is the model's own.",
     )
     clip: str | None = Field(
-        default=None, description=f"what scores; none: the model's own, else {SD_CLIP}"
+        default=None,
+        description="What scores: nano, a folder or a hub id. Left out, it is the model's own, "
+        f"else {SD_CLIP}.",
     )
-    seed: int = Field(default=42, ge=0, lt=2**63)
+    seed: int = Field(
+        default=42,
+        ge=0,
+        lt=2**63,
+        description="Seed of every picture. The same seed gives the same bytes.",
+    )
     resolution: int | None = Field(
-        default=None, ge=8, multiple_of=8, description="side, pixels; none: the model's own"
+        default=None,
+        ge=8,
+        multiple_of=8,
+        description="Side of the pictures, in pixels. Left out, it is the model's own.",
     )
-    scheduler: SchedulerName | None = Field(default=None, description="none: the model's own")
+    scheduler: SchedulerName | None = Field(
+        default=None,
+        description="Scheduler of the source pictures. Left out, it is the model's own.",
+    )
     candidate_scheduler: SchedulerName | None = Field(
-        default=None, description="ControlNet: of the candidates; none: the source's"
+        default=None,
+        description="Scheduler of ControlNet's candidates. Left out, it is the source's.",
     )
-    num_inference_steps: int = Field(default=40, ge=1)
+    num_inference_steps: int = Field(
+        default=40,
+        ge=1,
+        json_schema_extra={"option": "--steps"},
+        description="Number of sampling steps.",
+    )
     guidance_scale: Range = Field(
         default=(7.5, 7.5),
-        description="a number, or a range that each candidate draws from; left out: 2 with nano, "
-        "else 7.5 with ControlNet, [7.5, 15] with Prompt-to-Prompt",
+        description="How closely the caption is followed: a number, or a range that each "
+        "candidate draws from. Left out, it is 2 with nano, else 7.5 with "
+        "ControlNet and 7.5 to 15 with Prompt-to-Prompt.",
     )
     keep: int = Field(
         default=1,
         ge=1,
-        description="pairs of a row at most; left out: 1 with ControlNet, 4 with Prompt-to-Prompt",
+        description="Pairs kept of a triplet at most. Left out, it is 1 with ControlNet and 4 "
+        "with Prompt-to-Prompt.",
     )
     thresholds: Thresholds = Field(
         default=Thresholds(),
-        description="those left out: nano's own with its CLIP, else the mission's",
+        description="Cosines that a pair must reach. Those left out are nano's own with its "
+        "CLIP, else the mission's.",
     )
 
     controlnet_conditioning_scales: tuple[Annotated[float, Field(ge=0, le=2)], ...] = Field(
         default=(0.15, 0.18, 0.2, 0.25, 0.3),
         min_length=1,
-        description="ControlNet: how strongly the source's edges bind, one candidate each",
+        description="How strongly the source's edges bind ControlNet's candidates, one "
+        "candidate for each number.",
     )
-    seeds_per_scale: int = Field(default=1, ge=1, description="ControlNet: candidates a scale")
+    seeds_per_scale: int = Field(
+        default=1, ge=1, description="Candidates for each of ControlNet's conditioning scales."
+    )
     shared_noise: bool = Field(
         default=True,
-        description="ControlNet: the first candidate of a scale begins with its source's noise",
+        description="The first candidate of each ControlNet scale begins with the noise of its "
+        "source.",
     )
     canny_low: int = Field(
-        default=100, ge=0, le=2000, description="ControlNet: below it no edge goes on"
+        default=100,
+        ge=0,
+        le=2000,
+        description="Lower threshold of the Canny edges for ControlNet: below it no edge goes on.",
     )
     canny_high: int = Field(
-        default=200, ge=1, le=2000, description="ControlNet: above it an edge begins"
+        default=200,
+        ge=1,
+        le=2000,
+        description="Upper threshold of the Canny edges for ControlNet: above it an edge begins.",
     )
 
-    candidates: int = Field(default=100, ge=1, description="Prompt-to-Prompt: candidates a row")
+    candidates: int = Field(
+        default=100, ge=1, description="Candidates of a triplet with Prompt-to-Prompt."
+    )
     attention_fraction: Range = Field(
         default=(0.1, 0.9),
-        description="Prompt-to-Prompt: share of the steps with the source's self-attention, a "
-        "number or a range that each candidate draws from",
+        description="Share of the steps in which Prompt-to-Prompt uses the source's "
+        "self-attention: a number, or a range that each candidate draws from.",
     )
     cross_attention: Literal["none", "swap", "refine"] = Field(
         default="none",
-        description="Prompt-to-Prompt: also the source's cross-attention, where the captions align "
-        "by tokens (2208.01626): swap for captions of equal length, refine for added words",
+        description="Whether Prompt-to-Prompt also uses the source's cross-attention, where the"
+        " captions align by tokens (2208.01626): swap for captions of equal length,"
+        " refine for added words.",
     )
     cross_attention_fraction: float = Field(
-        default=0.8, ge=0, le=1, description="Prompt-to-Prompt: share of the steps with it"
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Share of the steps in which Prompt-to-Prompt uses the source's "
+        "cross-attention.",
     )
     reweight: float = Field(
         default=1.0,
         ge=0,
         le=10,
-        description="Prompt-to-Prompt: factor on the attention to words that the caption gains",
+        description="Factor of Prompt-to-Prompt on the attention to words that the caption gains.",
     )
 
-    rows_per_shard: int = Field(default=64, ge=1, description="triplets; what a kill may cost")
-    batch_size: int = Field(default=16, ge=1, description="pictures through the U-Net at once")
+    rows_per_shard: int = Field(
+        default=64, ge=1, description="Triplets of a shard, which is what a kill may cost."
+    )
+    batch_size: int = Field(
+        default=16, ge=1, description="Pictures that go through the U-Net at once."
+    )
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
-        default=None, description="none: float16 on a GPU, float32 elsewhere"
+        default=None,
+        description="Number format. Left out, it is float16 on a GPU and float32 elsewhere.",
     )
 
     @model_validator(mode="before")
