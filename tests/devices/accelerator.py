@@ -27,7 +27,12 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 DEVICE = torch.device("meta")
 _OURS = Path(__file__).resolve().parent.parent.parent / "src"
-_READS = {"aten._local_scalar_dense.default", "aten.equal.default", "aten.is_nonzero.default", "aten.nonzero.default"}
+_READS = {
+    "aten._local_scalar_dense.default",
+    "aten.equal.default",
+    "aten.is_nonzero.default",
+    "aten.nonzero.default",
+}
 
 
 class Remote(Tensor):
@@ -198,7 +203,7 @@ def _note_places(places: Any, device: Accelerator | None) -> None:
 def _refuse_mixture(name: str, tensors: list[Tensor]) -> None:
     """As CUDA does: a CPU tensor of one number may stand beside those of the device."""
     here = [t for t in tensors if not isinstance(t, Remote) and t.ndim > 0]
-    if here and len(here) < len(tensors):
+    if here and any(isinstance(t, Remote) for t in tensors):
         shapes = [("device" if isinstance(t, Remote) else "CPU", tuple(t.shape)) for t in tensors]
         raise RuntimeError(f"{name} is given tensors of two devices: {shapes}")
 

@@ -75,7 +75,7 @@ class Stage(Protocol):
 
 def stages_of(recipe: Recipe, folder: Path) -> dict[str, Stage]:
     """The stages whose blocks the recipe has, in their order."""
-    engine = Engine(recipe.engine, recipe.workers)
+    engine = Engine(recipe.engine, recipe.workers, gpus_per_worker=recipe.gpus_per_worker)
     made: dict[str, Stage] = {}
     for stage in (Instruct, Pairs, Train, Evaluate):
         settings: Any = getattr(recipe, stage.name, None)
