@@ -38,7 +38,7 @@ from overpaint.files import write_atomic
 from overpaint.metrics.intervals import Estimate
 from overpaint.models.clip import Clip, load_clip
 from overpaint.models.text_to_image import TextToImageModel, load_text_to_image
-from overpaint.pairs.drawing import Drawer, Drawing
+from overpaint.pairs.sampler import Sampler
 from overpaint.pairs.settings import PairsSettings
 from overpaint.progress import track
 from overpaint.scenes.catalogue import Role
@@ -110,15 +110,14 @@ def draw(
     model: TextToImageModel, settings: PairsSettings, cases: Sequence[CaptionCase]
 ) -> list[Pixels]:
     """One picture of each caption."""
-    drawer = Drawer(model, settings)
-    texts = drawer.embed([case.right.caption for case in cases])
+    sampler = Sampler(model, settings)
+    texts = sampler.embed([case.right.caption for case in cases])
     pictures: list[Pixels] = []
     for start in track(range(0, len(cases), settings.batch_size), "batches drawn"):
-        drawings = [
-            Drawing(case.right.caption, case.seed, settings.guidance_scale[0])
-            for case in cases[start : start + settings.batch_size]
-        ]
-        pictures += list(drawer.draw(drawings, drawer.plan(drawings), texts))
+        batch = cases[start : start + settings.batch_size]
+        plan = sampler.plan([settings.guidance_scale[0]] * len(batch))
+        captions, seeds = [case.right.caption for case in batch], [case.seed for case in batch]
+        pictures += list(sampler.sample(captions, seeds, plan, texts))
     return pictures
 
 

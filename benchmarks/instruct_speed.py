@@ -25,7 +25,7 @@ from overpaint.instruct.sampling import complete
 from overpaint.instruct.settings import GenerateSettings
 from overpaint.instruct.words import near_key
 from overpaint.models import pick_device
-from overpaint.rows import WrittenTriplet
+from overpaint.rows import Triplet
 from overpaint.tally import Tally
 
 NEW_TOKENS = 80
@@ -59,7 +59,7 @@ def valid_unique(captions: Sequence[str], texts: Sequence[str], form: TextFormat
         if pair is None:
             continue
         triplet = clean_triplet(
-            WrittenTriplet(original_prompt=caption, edit_prompt=pair[0], edited_prompt=pair[1])
+            Triplet(original_prompt=caption, edit_prompt=pair[0], edited_prompt=pair[1])
         )
         if fault_of_triplet(triplet) is None:
             kept.add((caption, near_key(triplet.edit_prompt)))

@@ -36,8 +36,8 @@ from overpaint.evaluation.origin import Judges
 from overpaint.evaluation.runs import SamplingSettings
 from overpaint.metrics.intervals import Estimate
 from overpaint.models.names import PARENT
-from overpaint.pairs.choice import SCORES, Scores, choose
-from overpaint.pairs.settings import PairsSettings, Thresholds
+from overpaint.pairs.scores import SCORES, Thresholds, choose
+from overpaint.pairs.settings import PairsSettings
 from overpaint.pairs.stage import make_pairs
 from overpaint.recipe import read_block
 from overpaint.report.comparison import show_difference
@@ -161,7 +161,7 @@ def by_lot(candidates: Sequence[Row], seed: int) -> Row:
 
 def the_best(candidates: Sequence[Row], thresholds: Thresholds) -> list[Row]:
     """The candidate that `overpaint pairs` keeps of a row, or none."""
-    scores = [Scores(**{name: pair[name] for name in SCORES}) for pair in candidates]
+    scores = [{name: pair[name] for name in SCORES} for pair in candidates]
     return [candidates[place] for place in choose(scores, thresholds, keep=1)]
 
 

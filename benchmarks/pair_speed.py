@@ -40,12 +40,12 @@ from overpaint.models import quiet_libraries
 from overpaint.models.clip import Clip, load_clip
 from overpaint.models.text_to_image import TextToImageModel, load_text_to_image
 from overpaint.pairs.canny import canny
-from overpaint.pairs.choice import Scores, choose, failures
 from overpaint.pairs.controlnet import ControlNetMethod
-from overpaint.pairs.requests import Request
-from overpaint.pairs.scoring import Embeddings, four_scores, score_candidates
+from overpaint.pairs.generation import Embeddings, score_candidates
+from overpaint.pairs.scores import Scores, choose, failures, rank, score_vectors
 from overpaint.pairs.settings import PairsSettings
 from overpaint.recipe import read_block
+from overpaint.rows import Triplet
 from overpaint.scenes.examples import sample_example
 from overpaint.seeds import derive_seed
 
@@ -95,7 +95,7 @@ class Loop:
             pipeline.set_progress_bar_config(disable=True)
         self.model, self.clip, self.settings = model, clip, settings
 
-    def row(self, request: Request) -> tuple[int | None, list[np.ndarray]]:
+    def row(self, request: Triplet) -> tuple[int | None, list[np.ndarray]]:
         """Which candidate is kept (None: none passes), and all pictures, the source first."""
         source = self.draw(request.original_prompt, **self._sampling(request.seed)).images[0]
         edges = Image.fromarray(canny(np.asarray(source), *self._thresholds())).convert("RGB")
@@ -111,8 +111,8 @@ class Loop:
             pictures.append(np.asarray(edited))
             scores = self._score(request, source, edited)
             passes = not failures(scores, self.settings.thresholds)
-            if passes and (best is None or scores.rank > best[0]):
-                best = (scores.rank, index)
+            if passes and (best is None or rank(scores) > best[0]):
+                best = (rank(scores), index)
         return (None if best is None else best[1]), pictures
 
     def _sampling(self, seed: int) -> dict[str, Any]:
@@ -127,11 +127,11 @@ class Loop:
     def _thresholds(self) -> tuple[int, int]:
         return self.settings.canny_low, self.settings.canny_high
 
-    def _score(self, request: Request, source: Image.Image, edited: Image.Image) -> Scores:
+    def _score(self, request: Triplet, source: Image.Image, edited: Image.Image) -> Scores:
         before, after = self.clip.images([source]), self.clip.images([edited])
         then = self.clip.texts([request.original_prompt])
         now = self.clip.texts([request.edited_prompt])
-        (scores,) = four_scores(before, after, then, now)
+        (scores,) = score_vectors(before, after, then, now)
         return scores
 
 
@@ -142,10 +142,11 @@ class Ours:
         self.method = ControlNetMethod(model, settings)
         self.model, self.clip, self.settings = model, clip, settings
 
-    def rows(self, requests: Sequence[Request]) -> tuple[list[int | None], list[list[np.ndarray]]]:
+    def rows(self, requests: Sequence[Triplet]) -> tuple[list[int | None], list[list[np.ndarray]]]:
         """What is kept of each row, and all its pictures."""
-        sources = self.method.draw_sources(requests)
-        candidates = self.method.draw_candidates(requests, sources)
+        seeds = [one.seed for one in requests]
+        sources = self.method.draw_sources(requests, seeds)
+        candidates = self.method.draw_candidates(requests, seeds, sources)
         scores = score_candidates(Embeddings(self.clip), requests, candidates)
         chosen = [choose(row, self.settings.thresholds, keep=1) for row in scores]
         pictures = [[row[0].original, *(c.edited for c in row)] for row in candidates]
@@ -189,7 +190,7 @@ def load(options: argparse.Namespace) -> tuple[TextToImageModel, Clip]:
     return model, load_clip(options.clip, options.device)
 
 
-def compare(loop: Loop, ours: Ours, requests: Sequence[Request], sides: dict[str, Side]) -> None:
+def compare(loop: Loop, ours: Ours, requests: Sequence[Triplet], sides: dict[str, Side]) -> None:
     """Both ways on the same rows, one after the other."""
     with measured(sides["ours"], ours):
         chosen, pictures = ours.rows(requests)
@@ -202,15 +203,15 @@ def compare(loop: Loop, ours: Ours, requests: Sequence[Request], sides: dict[str
         sides["loop"].pictures.append(drawn)
 
 
-def request(seed: int, index: int) -> Request:
+def request(seed: int, index: int) -> Triplet:
     """Row `index`: the captions of a scene before and after an edit."""
     example = sample_example(derive_seed(seed, "pair speed", index))
-    return Request(
-        example.original_prompt,
-        example.edit_prompt,
-        example.edited_prompt,
-        example.kind,
-        derive_seed(seed, "pair speed noise", index),
+    return Triplet(
+        original_prompt=example.original_prompt,
+        edit_prompt=example.edit_prompt,
+        edited_prompt=example.edited_prompt,
+        kind=example.kind,
+        seed=derive_seed(seed, "pair speed noise", index),
     )
 
 

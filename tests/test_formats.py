@@ -13,7 +13,7 @@ from overpaint import formats
 from overpaint.errors import UserError
 from overpaint.formats import read_captions, read_triplets
 from overpaint.instruct.cleaning import OVER_LONG, keep_captions
-from overpaint.rows import WrittenTriplet, written_features
+from overpaint.rows import Triplet, triplet_features
 from overpaint.shards import write_shard
 from overpaint.tally import Tally
 
@@ -22,7 +22,7 @@ ROW = {
     "edit_prompt": "make it a cat",
     "edited_prompt": "a cat",
 }
-READ = WrittenTriplet(**ROW)
+READ = Triplet(**ROW)
 
 
 def jsonl(path: Path, *rows: object) -> Path:
@@ -51,7 +51,7 @@ def test_csv_parquet_text_and_folders_give_the_same_rows(tmp_path: Path) -> None
     (tmp_path / "t.txt").write_text("a dog\n##\nmake it a cat\n%%\na cat\nEND\n")
     jsonl(tmp_path / "folder.jsonl", ROW)
     folder = tmp_path / "folder"
-    write_shard(folder, 0, 1, [{**ROW, "kind": None, "seed": 1, "model": "m"}], written_features())
+    write_shard(folder, 0, 1, [{**ROW, "kind": None, "seed": 1, "model": "m"}], triplet_features())
     for name in ("t.csv", "t.parquet", "t.txt", "folder"):
         assert read_triplets(tmp_path / name, Tally()) == [READ], name
         if name != "t.txt":
@@ -135,12 +135,12 @@ def test_a_dataset_id_that_cannot_be_reached(tmp_path: Path) -> None:
 
 
 def test_the_data_folder_alone_can_be_read(tmp_path: Path) -> None:
-    write_shard(tmp_path, 0, 1, [{**ROW, "kind": "add"}], written_features())
+    write_shard(tmp_path, 0, 1, [{**ROW, "kind": "add"}], triplet_features())
     assert list(read_triplets(tmp_path / "data", Tally())) == list(read_triplets(tmp_path, Tally()))
 
 
 def test_a_folder_that_lacks_shards_is_refused(tmp_path: Path) -> None:
-    write_shard(tmp_path, 0, 2, [{**ROW, "kind": "add"}], written_features())
+    write_shard(tmp_path, 0, 2, [{**ROW, "kind": "add"}], triplet_features())
     with pytest.raises(UserError, match="lacks 1 of its 2 shards"):
         read_triplets(tmp_path, Tally())
 

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import overpaint
 
@@ -30,6 +31,7 @@ def test_a_name_is_loaded_when_asked_for_and_not_before() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_version_stands_the_same_in_both_places(root: Path) -> None:
+def test_the_version_stands_the_same_in_all_places(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    assert project["version"] == overpaint.__version__
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert project["version"] == citation["version"] == overpaint.__version__

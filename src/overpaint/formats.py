@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, TextIO
 
 from overpaint.errors import UserError
 from overpaint.files import encoding_of, parse_json, reason
-from overpaint.rows import TRIPLET_COLUMNS, WrittenTriplet
+from overpaint.rows import TRIPLET_COLUMNS, Triplet
 from overpaint.tally import Tally
 from overpaint.text import printable
 
@@ -79,7 +79,7 @@ def read_captions(source: str | Path, tally: Tally) -> list[str]:
     return found
 
 
-def read_triplets(source: str | Path, tally: Tally) -> list[WrittenTriplet]:
+def read_triplets(source: str | Path, tally: Tally) -> list[Triplet]:
     """Every triplet of a source, uncleaned; what is none is counted in `tally`.
 
     A .txt file holds the delimited text that models are trained on (see `prompting`).
@@ -97,7 +97,7 @@ def read_triplets(source: str | Path, tally: Tally) -> list[WrittenTriplet]:
             tally.reject(f"no column {' and '.join(absent)}", _show(row))
         else:
             kind = row.get("kind")
-            found.append(WrittenTriplet(**texts, kind=kind if isinstance(kind, str) else None))
+            found.append(Triplet(**texts, kind=kind if isinstance(kind, str) else None))
             tally.seen -= 1
     _some(found, source, tally, "triplets")
     return found

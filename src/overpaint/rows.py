@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
-from overpaint.errors import UserError
-
 if TYPE_CHECKING:
     from datasets import Features
     from PIL.Image import Image
@@ -20,47 +18,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Triplet:
-    """A caption, an instruction, and the caption of the picture after the edit."""
+    """A caption, an instruction, and the caption of the picture after the edit.
+
+    `kind` is one of `instruct.kinds.KINDS`, `seed` that of its sampling, `model` what wrote it;
+    what is unknown is None.
+    """
 
     original_prompt: str
     edit_prompt: str
     edited_prompt: str
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any], where: str) -> Self:
-        """Read a row of a file; `where` (a file and line, say) goes into the message.
-
-        Raises:
-            UserError: a column is missing, is no text, or is empty.
-        """
-        texts = {}
-        for field in fields(Triplet):
-            value = row.get(field.name)
-            if not isinstance(value, str) or not value.strip():
-                state = "has no" if value is None else "has an empty or unusable"
-                raise UserError(f"{where} {state} column {field.name}: a triplet needs its text.")
-            texts[field.name] = value
-        return cls(**texts)
-
-    def to_row(self) -> dict[str, Any]:
-        """The row as a dataset stores it."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class WrittenTriplet(Triplet):
-    """A triplet as the first stage stores it: with its kind of edit and what wrote it.
-
-    `kind` is one of `instruct.kinds.KINDS`, `seed` that of its sampling; what is unknown is None.
-    """
-
     kind: str | None = None
     seed: int | None = None
     model: str | None = None
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The triplet in a row that is known to hold one; other columns are passed over."""
+        return cls(**{name: row[name] for name in TRIPLET_FIELDS if name in row})
+
+    def to_row(self) -> dict[str, Any]:
+        """The row as a dataset stores it."""
+        return {name: getattr(self, name) for name in TRIPLET_FIELDS}
+
 
 @dataclass(frozen=True, kw_only=True)
-class Pair(Triplet):
+class Pair:
     """A triplet with its two pictures, what produced them, and how well they fit.
 
     Both images are RGB and of one size. What is unknown or does not apply is None.
@@ -73,6 +55,9 @@ class Pair(Triplet):
     answer changes the original and black where none does.
     """
 
+    original_prompt: str
+    edit_prompt: str
+    edited_prompt: str
     original_image: Image
     edited_image: Image
     seed: int | None = None
@@ -91,16 +76,17 @@ class Pair(Triplet):
 
     def to_row(self) -> dict[str, Any]:
         """The row as a dataset stores it: images as PNG bytes, equal images equal bytes."""
-        row = super().to_row()
+        row = {name: getattr(self, name) for name in PAIR_COLUMNS}
         for name in IMAGE_COLUMNS:
-            image = getattr(self, name)
+            image = row[name]
             row[name] = None if image is None else {"bytes": png_bytes(image), "path": None}
         return row
 
 
 MAX_CAPTION = 600  # characters; CLIP reads 77 tokens, some 300 characters, of a caption
 MAX_INSTRUCTION = 200
-TRIPLET_COLUMNS = tuple(field.name for field in fields(Triplet))
+TRIPLET_FIELDS = tuple(field.name for field in fields(Triplet))
+TRIPLET_COLUMNS = TRIPLET_FIELDS[:3]  # the texts, which public data has
 PAIR_COLUMNS = tuple(field.name for field in fields(Pair))
 PICTURE_COLUMNS = ("original_image", "edited_image")
 IMAGE_COLUMNS = (*PICTURE_COLUMNS, "mask")
@@ -125,13 +111,11 @@ def pair_features() -> Features:
     return Features({name: feature(name) for name in PAIR_COLUMNS})
 
 
-def written_features() -> Features:
-    """The features of a dataset of written triplets."""
+def triplet_features() -> Features:
+    """The features of a dataset of triplets, in the order of `TRIPLET_FIELDS`."""
     from datasets import Features, Value
 
-    texts = (*TRIPLET_COLUMNS, "kind", "model")
-    columns = (*TRIPLET_COLUMNS, "kind", "seed", "model")
-    return Features({name: Value("string" if name in texts else "int64") for name in columns})
+    return Features({n: Value("int64" if n in _INTEGERS else "string") for n in TRIPLET_FIELDS})
 
 
 def png_bytes(image: Image) -> bytes:

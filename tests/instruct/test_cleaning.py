@@ -12,14 +12,14 @@ from overpaint.instruct.cleaning import (
     keep_captions,
     keep_triplets,
 )
-from overpaint.rows import WrittenTriplet
+from overpaint.rows import Triplet
 from overpaint.tally import Tally
 
 CAPTION = "a dog on the beach"
 
 
-def triplet(edit: str, edited: str, original: str = CAPTION) -> WrittenTriplet:
-    return WrittenTriplet(original_prompt=original, edit_prompt=edit, edited_prompt=edited)
+def triplet(edit: str, edited: str, original: str = CAPTION) -> Triplet:
+    return Triplet(original_prompt=original, edit_prompt=edit, edited_prompt=edited)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_triplets_are_kept_once_and_keep_what_stands_beside_the_texts() -> None:
         triplet("Make the dogs a cat.", "a cat on the beach"),
         triplet("make the dog a fox", "a fox on the beach"),
     ]
-    rows[3] = WrittenTriplet(**{**rows[3].to_row(), "kind": "object"})
+    rows[3] = Triplet(**{**rows[3].to_row(), "kind": "object"})
     tally = Tally()
     kept = list(keep_triplets(rows, tally))
     assert [row.edit_prompt for row in kept] == ["make the dog a cat", "make the dog a fox"]

@@ -25,12 +25,12 @@ from overpaint.instruct.settings import (
     GenerateSettings,
     InstructSettings,
 )
-from overpaint.rows import WrittenTriplet
+from overpaint.rows import Triplet
 from overpaint.tally import Tally
 from tiny_language import CAPTIONS
 
 ROWS = [
-    WrittenTriplet(
+    Triplet(
         original_prompt=caption,
         edit_prompt=f"add a {thing}",
         edited_prompt=f"{caption} with a {thing}",

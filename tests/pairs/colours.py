@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from overpaint.pairs.making import PairsStage
-from overpaint.pairs.requests import Candidate, Request
+from overpaint.pairs.candidates import Candidate, CandidateSpec
+from overpaint.pairs.generation import PairGenerator
 from overpaint.pairs.settings import PairsSettings
+from overpaint.rows import Triplet
 
 COLOURS = {"red": (250, 10, 10), "green": (10, 250, 10), "blue": (10, 10, 250)}
 TRIPLETS = [
@@ -64,27 +65,31 @@ class ColourSources:
 
     def __init__(self, settings: PairsSettings) -> None:
         self.settings = settings
-        self.asked: list[Request] = []
+        self.asked: list[Triplet] = []
 
-    def draw_sources(self, requests: Sequence[Request]) -> list[np.ndarray]:
-        return [plain(colour_of(one.original_prompt), one.seed % 2**32) for one in requests]
-
-    def draw_candidates(
-        self, requests: Sequence[Request], sources: Sequence[np.ndarray]
-    ) -> list[list[Candidate]]:
-        self.asked += requests
+    def draw_sources(self, triplets: Sequence[Triplet], seeds: Sequence[int]) -> list[np.ndarray]:
         return [
-            [
-                self.draw_one(request, source, scale)
-                for scale in self.settings.controlnet_conditioning_scales
-            ]
-            for request, source in zip(requests, sources, strict=True)
+            plain(colour_of(one.original_prompt), seed % 2**32)
+            for one, seed in zip(triplets, seeds, strict=True)
         ]
 
-    def draw_one(self, request: Request, source: np.ndarray, scale: float) -> Candidate:
-        before, after = colour_of(request.original_prompt), colour_of(request.edited_prompt)
-        edited = plain(scale * before + (1 - scale) * after, request.seed % 2**32 + 1)
-        return Candidate(source, edited, request.seed, scale, None, 7.5, 40)
+    def draw_candidates(
+        self, triplets: Sequence[Triplet], seeds: Sequence[int], sources: Sequence[np.ndarray]
+    ) -> list[list[Candidate]]:
+        self.asked += triplets
+        return [
+            [
+                self.draw_one(triplet, CandidateSpec(row, seeds[row], 7.5, scale), sources[row])
+                for scale in self.settings.controlnet_conditioning_scales
+            ]
+            for row, triplet in enumerate(triplets)
+        ]
+
+    def draw_one(self, triplet: Triplet, spec: CandidateSpec, source: np.ndarray) -> Candidate:
+        before, after = colour_of(triplet.original_prompt), colour_of(triplet.edited_prompt)
+        scale = spec.conditioning_scale or 0.0
+        edited = plain(scale * before + (1 - scale) * after, spec.seed % 2**32 + 1)
+        return Candidate(spec, source, edited)
 
 
 class ColourCouples:
@@ -93,22 +98,30 @@ class ColourCouples:
     def __init__(self, settings: PairsSettings) -> None:
         self.settings = settings
 
-    def draw_candidates(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+    def draw_sources(self, triplets: Sequence[Triplet], seeds: Sequence[int]) -> None:
+        """None."""
+
+    def draw_candidates(
+        self, triplets: Sequence[Triplet], seeds: Sequence[int], sources: None = None
+    ) -> list[list[Candidate]]:
         return [
-            [self.draw_one(one, n) for n in range(self.settings.candidates)] for one in requests
+            [self.draw_one(one, row, seeds[row], n) for n in range(self.settings.candidates)]
+            for row, one in enumerate(triplets)
         ]
 
-    def draw_one(self, request: Request, number: int) -> Candidate:
-        share, seed = number / self.settings.candidates, request.seed % 2**32 + number
-        before, after = colour_of(request.original_prompt), colour_of(request.edited_prompt)
+    def draw_one(self, triplet: Triplet, row: int, seed: int, number: int) -> Candidate:
+        share, seed = number / self.settings.candidates, seed % 2**32 + number
+        before, after = colour_of(triplet.original_prompt), colour_of(triplet.edited_prompt)
         return Candidate(
-            plain(before, seed), plain(share * before + (1 - share) * after, seed + 1), seed,
-            None, share, 9.0, 40,
-        )  # fmt: skip
+            CandidateSpec(row, seed, 9.0, attention_fraction=share),
+            plain(before, seed),
+            plain(share * before + (1 - share) * after, seed + 1),
+        )
 
 
-def open_colours(settings: PairsSettings, device: str | None, shown: frozenset[str]) -> PairsStage:
-    """In the place of `making.open_stage`."""
-    if settings.method == "controlnet":
-        return PairsStage(settings, ColourClip(), ColourSources(settings), None, shown)
-    return PairsStage(settings, ColourClip(), None, ColourCouples(settings), shown)
+def open_colours(
+    settings: PairsSettings, device: str | None, shown: frozenset[str]
+) -> PairGenerator:
+    """In the place of `generation.open_generator`."""
+    method = (ColourSources if settings.method == "controlnet" else ColourCouples)(settings)
+    return PairGenerator(settings, ColourClip(), method, shown)

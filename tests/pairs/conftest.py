@@ -21,5 +21,5 @@ def triplets(tmp_path: Path) -> Path:
 @pytest.fixture
 def colours(monkeypatch: pytest.MonkeyPatch) -> None:
     """`make_pairs` draws and judges in the world of colours; models have no files there."""
-    monkeypatch.setattr(stage, "open_stage", open_colours)
+    monkeypatch.setattr(stage, "open_generator", open_colours)
     monkeypatch.setattr(stage, "origins", lambda settings: {"model": settings.model})

@@ -8,19 +8,23 @@ import torch
 
 from overpaint.errors import UserError
 from overpaint.models import TextToImageModel
-from overpaint.pairs import drawing
+from overpaint.pairs import sampler
 from overpaint.pairs.canny import canny
 from overpaint.pairs.controlnet import ControlNetMethod
-from overpaint.pairs.requests import Request
 from overpaint.pairs.settings import PairsSettings
+from overpaint.rows import Triplet
 from overpaint.seeds import derive_seed
 from tiny import NATIVE_SIZE, tiny_text_to_image
 
-REQUESTS = [
-    Request("a cat and a tree", "turn the cat into a dog", "a dog and a tree", "replace", 11),
-    Request("the house", "make it night", "the house at night", None, 12),
-    Request("a red apple on the left", "make it green", "a green apple on the left", None, 13),
+TRIPLETS = [
+    Triplet(original_prompt=original, edit_prompt="edit it", edited_prompt=edited)
+    for original, edited in (
+        ("a cat and a tree", "a dog and a tree"),
+        ("the house", "the house at night"),
+        ("a red apple on the left", "a green apple on the left"),
+    )
 ]
+SEEDS = [11, 12, 13]
 SCALES = (0.5, 1.5)
 
 
@@ -50,13 +54,13 @@ def sources() -> list[np.ndarray]:
 def latents(monkeypatch) -> list[torch.Tensor]:
     """The latents of every picture that our side draws, before they are decoded."""
     seen: list[torch.Tensor] = []
-    own = drawing.decode_latents
+    own = sampler.decode_latents
 
     def decode(model, drawn):
         seen.extend(drawn)
         return own(model, drawn)
 
-    monkeypatch.setattr(drawing, "decode_latents", decode)
+    monkeypatch.setattr(sampler, "decode_latents", decode)
     return seen
 
 
@@ -66,7 +70,7 @@ def stock(kind, model, scheduler, **more):
     pipeline = kind(
         **parts,
         **more,
-        scheduler=drawing.make_scheduler(model.scheduler, scheduler),
+        scheduler=sampler.make_scheduler(model.scheduler, scheduler),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -82,14 +86,14 @@ def test_sources_equal_the_stock_pipelines(which, scheduler, latents, request):
 
     model = request.getfixturevalue(which)
     method = ControlNetMethod(model, settings(scheduler=scheduler, num_inference_steps=4))
-    pictures = method.draw_sources(REQUESTS)
+    pictures = method.draw_sources(TRIPLETS, SEEDS)
     pipeline = stock(StableDiffusionPipeline, model, scheduler)
-    for row, wanted in enumerate(REQUESTS):
+    for row, (wanted, seed) in enumerate(zip(TRIPLETS, SEEDS, strict=True)):
         theirs = pipeline(
             wanted.original_prompt,
             num_inference_steps=4,
             guidance_scale=4.0,
-            generator=torch.Generator().manual_seed(wanted.seed),
+            generator=torch.Generator().manual_seed(seed),
             output_type="latent",
         ).images[0]
         torch.testing.assert_close(latents[row], theirs, atol=1e-4, rtol=0)
@@ -105,15 +109,15 @@ def test_candidates_equal_the_stock_pipelines(which, scheduler, latents, request
     model = request.getfixturevalue(which)
     method = ControlNetMethod(model, settings(candidate_scheduler=scheduler))
     given = sources()[:2]
-    candidates = method.draw_candidates(REQUESTS[:2], given)
+    candidates = method.draw_candidates(TRIPLETS[:2], SEEDS[:2], given)
     pipeline = stock(
         StableDiffusionControlNetPipeline, model, scheduler, controlnet=model.controlnet
     )
     ours = iter(latents)
-    for wanted, source, row in zip(REQUESTS[:2], given, candidates, strict=True):
+    for wanted, source, row in zip(TRIPLETS[:2], given, candidates, strict=True):
         edges = torch.from_numpy(canny(source)).float()[None, None] / 255
         assert 0.05 < edges.mean() < 0.95
-        assert [c.conditioning_scale for c in row] == list(SCALES)
+        assert [c.spec.conditioning_scale for c in row] == list(SCALES)
         for candidate in row:
             assert candidate.original is source
             theirs = pipeline(
@@ -121,8 +125,8 @@ def test_candidates_equal_the_stock_pipelines(which, scheduler, latents, request
                 image=edges.expand(-1, 3, -1, -1),
                 num_inference_steps=3,
                 guidance_scale=4.0,
-                controlnet_conditioning_scale=candidate.conditioning_scale,
-                generator=torch.Generator().manual_seed(candidate.seed),
+                controlnet_conditioning_scale=candidate.spec.conditioning_scale,
+                generator=torch.Generator().manual_seed(candidate.spec.seed),
                 output_type="latent",
             ).images[0]
             torch.testing.assert_close(next(ours), theirs, atol=1e-4, rtol=0)
@@ -130,9 +134,13 @@ def test_candidates_equal_the_stock_pipelines(which, scheduler, latents, request
 
 def test_sources_keep_a_scheduler_of_their_own(model):
     mixed = settings(scheduler="ddim", candidate_scheduler="pndm")
-    drawn = ControlNetMethod(model, mixed).draw_sources(REQUESTS[:1])
-    alone = ControlNetMethod(model, settings(scheduler="ddim")).draw_sources(REQUESTS[:1])
-    other = ControlNetMethod(model, settings(scheduler="pndm")).draw_sources(REQUESTS[:1])
+    drawn = ControlNetMethod(model, mixed).draw_sources(TRIPLETS[:1], SEEDS[:1])
+    alone = ControlNetMethod(model, settings(scheduler="ddim")).draw_sources(
+        TRIPLETS[:1], SEEDS[:1]
+    )
+    other = ControlNetMethod(model, settings(scheduler="pndm")).draw_sources(
+        TRIPLETS[:1], SEEDS[:1]
+    )
     np.testing.assert_array_equal(drawn, alone)
     assert (drawn[0] != other[0]).any()
 
@@ -140,8 +148,8 @@ def test_sources_keep_a_scheduler_of_their_own(model):
 def test_edges_and_their_strength_change_the_picture(model, latents):
     method = ControlNetMethod(model, settings())
     blank = np.zeros_like(sources()[0])
-    method.draw_candidates(REQUESTS[:1], sources()[:1])
-    method.draw_candidates(REQUESTS[:1], [blank])
+    method.draw_candidates(TRIPLETS[:1], SEEDS[:1], sources()[:1])
+    method.draw_candidates(TRIPLETS[:1], SEEDS[:1], [blank])
     weak, strong, weak_blank, _ = latents
     assert (weak - strong).abs().max() > 1e-2
     assert (weak - weak_blank).abs().max() > 1e-2
@@ -150,11 +158,11 @@ def test_edges_and_their_strength_change_the_picture(model, latents):
 def test_a_row_is_the_same_in_any_company(model, latents):
     """Whatever its neighbours and the size of the batch, to float32's rounding."""
     guided = settings(guidance_scale=(2.0, 9.0), seeds_per_scale=2)
-    ControlNetMethod(model, guided).draw_candidates(REQUESTS, sources())
+    ControlNetMethod(model, guided).draw_candidates(TRIPLETS, SEEDS, sources())
     together, latents[:] = list(latents), []
     alone = ControlNetMethod(model, guided.model_copy(update={"batch_size": 1}))
     for row in (2, 1, 0):
-        alone.draw_candidates([REQUESTS[row]], [sources()[row]])
+        alone.draw_candidates([TRIPLETS[row]], [SEEDS[row]], [sources()[row]])
     assert len(together) == len(latents) == 12
     for i, row in enumerate((2, 1, 0)):
         torch.testing.assert_close(
@@ -167,20 +175,20 @@ def test_a_row_is_the_same_in_any_company(model, latents):
 
 def test_seeds_come_from_the_row(model):
     rows = ControlNetMethod(model, settings(seeds_per_scale=3, num_inference_steps=1))
-    candidates = rows.draw_candidates(REQUESTS[:2], sources()[:2])
-    for wanted, row in zip(REQUESTS[:2], candidates, strict=True):
-        later = [derive_seed(wanted.seed, "candidate", n) for n in (1, 2)]
-        assert [c.seed for c in row] == [wanted.seed, *later] * 2
-        assert [c.conditioning_scale for c in row] == [0.5] * 3 + [1.5] * 3
+    candidates = rows.draw_candidates(TRIPLETS[:2], SEEDS[:2], sources()[:2])
+    for seed, row in zip(SEEDS, candidates, strict=False):
+        later = [derive_seed(seed, "candidate", n) for n in (1, 2)]
+        assert [c.spec.seed for c in row] == [seed, *later] * 2
+        assert [c.spec.conditioning_scale for c in row] == [0.5] * 3 + [1.5] * 3
 
 
 def test_noise_that_is_not_shared_is_the_sources_nowhere(model):
     method = ControlNetMethod(
         model, settings(seeds_per_scale=2, num_inference_steps=1, shared_noise=False)
     )
-    (row,) = method.draw_candidates(REQUESTS[:1], sources()[:1])
-    own = [derive_seed(REQUESTS[0].seed, "candidate", n) for n in (0, 1)]
-    assert [c.seed for c in row] == own * 2
+    (row,) = method.draw_candidates(TRIPLETS[:1], SEEDS[:1], sources()[:1])
+    own = [derive_seed(SEEDS[0], "candidate", n) for n in (0, 1)]
+    assert [c.spec.seed for c in row] == own * 2
 
 
 def test_what_is_the_same_for_all_steps_is_done_once(model):
@@ -202,7 +210,7 @@ def test_what_is_the_same_for_all_steps_is_done_once(model):
         )
         for name, part in parts.items()
     ]
-    ControlNetMethod(model, settings()).draw_candidates(REQUESTS[:2], sources()[:2])
+    ControlNetMethod(model, settings()).draw_candidates(TRIPLETS[:2], SEEDS[:2], sources()[:2])
     for hook in hooks:
         hook.remove()
     assert calls == {
@@ -217,14 +225,14 @@ def test_what_is_the_same_for_all_steps_is_done_once(model):
 def test_the_hints_encoder_comes_back_after_an_error(model, monkeypatch):
     encoder = model.controlnet.controlnet_cond_embedding
     method = ControlNetMethod(model, settings())
-    monkeypatch.setattr(method.candidate_drawer, "draw", lambda *given: 1 / 0)
+    monkeypatch.setattr(method.candidate_sampler, "sample", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        method.draw_candidates(REQUESTS[:1], sources()[:1])
+        method.draw_candidates(TRIPLETS[:1], SEEDS[:1], sources()[:1])
     assert model.controlnet.controlnet_cond_embedding is encoder
 
 
 def test_no_rows_make_no_candidates(model):
-    assert ControlNetMethod(model, settings()).draw_candidates([], []) == []
+    assert ControlNetMethod(model, settings()).draw_candidates([], [], []) == []
 
 
 def test_settings_that_cannot_work(model):
@@ -240,4 +248,4 @@ def test_a_picture_of_nan_is_its_row_s_fault(tmp_path):
     broken = tiny_text_to_image(tmp_path)
     broken.vae.post_quant_conv.weight.data.fill_(float("nan"))
     with pytest.raises(ArithmeticError, match="not a number"):
-        ControlNetMethod(broken, settings()).draw_sources(REQUESTS[:1])
+        ControlNetMethod(broken, settings()).draw_sources(TRIPLETS[:1], SEEDS[:1])

@@ -8,20 +8,24 @@ import torch
 
 from overpaint.models import TextToImageModel
 from overpaint.models.encoding import encode_texts
-from overpaint.pairs import attention, drawing
-from overpaint.pairs.alignment import mix_columns
-from overpaint.pairs.drawing import Drawer, Drawing, make_scheduler
+from overpaint.pairs import prompt_to_prompt, sampler
 from overpaint.pairs.prompt_to_prompt import PromptToPromptMethod
-from overpaint.pairs.requests import Request
+from overpaint.pairs.sampler import Sampler, make_scheduler
 from overpaint.pairs.settings import PairsSettings
+from overpaint.pairs.token_alignment import mix_columns
+from overpaint.rows import Triplet
 from overpaint.seeds import derive_seed
 from tiny import tiny_text_to_image
 
 STEPS = 4
-REQUESTS = [
-    Request("a cat and a tree", "turn the cat into a dog", "a dog and a tree", "replace", 21),
-    Request("the house", "make it night", "the house and a zebra at night", None, 22),
+TRIPLETS = [
+    Triplet(original_prompt=original, edit_prompt="edit it", edited_prompt=edited)
+    for original, edited in (
+        ("a cat and a tree", "a dog and a tree"),
+        ("the house", "the house and a zebra at night"),
+    )
 ]
+SEEDS = [21, 22]
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +48,8 @@ def settings(**changes) -> PairsSettings:
 def latents(monkeypatch) -> list[torch.Tensor]:
     """A tensor of latents for each batch that our side draws."""
     seen: list[torch.Tensor] = []
-    own = drawing.decode_latents
-    monkeypatch.setattr(drawing, "decode_latents", lambda m, x: (seen.append(x), own(m, x))[1])
+    own = sampler.decode_latents
+    monkeypatch.setattr(sampler, "decode_latents", lambda m, x: (seen.append(x), own(m, x))[1])
     return seen
 
 
@@ -79,7 +83,7 @@ class Slow:
 def transcription(model, request, candidate, mix=None, cross_fraction=0.0):
     """The latents of one candidate, original and edited: arXiv:2208.01626, algorithm 1."""
     texts = encode_texts(model, ["", request.original_prompt, request.edited_prompt])
-    generator = torch.Generator().manual_seed(candidate.seed)
+    generator = torch.Generator().manual_seed(candidate.spec.seed)
     noise = torch.randn(1, 8, 8, 8, generator=generator)
     schedulers = [make_scheduler(model.scheduler, "ddim") for _ in range(2)]
     for scheduler in schedulers:
@@ -93,14 +97,14 @@ def transcription(model, request, candidate, mix=None, cross_fraction=0.0):
             slow = Slow()
             for which in (0, 1):
                 slow.remembered, slow.replayed = [], slow.remembered if which else None
-                slow.replace_self = step < candidate.attention_fraction * STEPS
+                slow.replace_self = step < candidate.spec.attention_fraction * STEPS
                 slow.mix = mix if shown and step < cross_fraction * STEPS else None
                 model.unet.set_attn_processor(slow)
                 text = texts[prompts[which] if shown else ""][None]
                 answers.append(model.unet(z[which], t, text).sample)
         full, none = answers[:2], answers[2:]
         for which in (0, 1):
-            guided = none[which] + candidate.guidance_scale * (full[which] - none[which])
+            guided = none[which] + candidate.spec.guidance_scale * (full[which] - none[which])
             z[which] = schedulers[which].step(guided, t, z[which]).prev_sample
     model.unet.set_attn_processor(usual)
     return torch.cat(z)
@@ -120,12 +124,12 @@ def check(model, ours, requests, latents, mixes, cross_fraction=0.0):
 def test_equals_the_transcription(model, latents):
     """Six candidates of two rows, each with its own fraction and guidance, in uneven batches."""
     p2p = settings(scheduler="ddim", batch_size=8)
-    ours = PromptToPromptMethod(model, p2p).draw_candidates(REQUESTS)
-    fractions = [c.attention_fraction for row in ours for c in row]
+    ours = PromptToPromptMethod(model, p2p).draw_candidates(TRIPLETS, SEEDS)
+    fractions = [c.spec.attention_fraction for row in ours for c in row]
     assert len(set(fractions)) == 6
     assert all(0.1 <= p <= 0.9 for p in fractions)
-    assert len({c.guidance_scale for row in ours for c in row}) == 6
-    check(model, ours, REQUESTS, latents, [None, None])
+    assert len({c.spec.guidance_scale for row in ours for c in row}) == 6
+    check(model, ours, TRIPLETS, latents, [None, None])
 
 
 @pytest.mark.parametrize("variant", ["swap", "refine"])
@@ -137,29 +141,29 @@ def test_cross_attention_equals_the_transcription(model, latents, variant):
         reweight=1.5,
         candidates=2,
     )
-    ours = PromptToPromptMethod(model, p2p).draw_candidates(REQUESTS)
+    ours = PromptToPromptMethod(model, p2p).draw_candidates(TRIPLETS, SEEDS)
     mixes = [
         mix_columns(model.tokenizer, r.original_prompt, r.edited_prompt, variant, 1.5)
-        for r in REQUESTS
+        for r in TRIPLETS
     ]
     assert None not in mixes
-    check(model, ours, REQUESTS, latents, mixes, cross_fraction=0.5)
+    check(model, ours, TRIPLETS, latents, mixes, cross_fraction=0.5)
 
 
 @pytest.mark.parametrize("scheduler", [None, "euler-ancestral"])
 def test_without_control_it_is_two_samples_of_one_noise(model, latents, scheduler):
     """Also of the noise that an ancestral sampler adds at every step."""
     free = settings(attention_fraction=0.0, candidates=2, scheduler=scheduler)
-    (ours,) = PromptToPromptMethod(model, free).draw_candidates(REQUESTS[:1])
+    (ours,) = PromptToPromptMethod(model, free).draw_candidates(TRIPLETS[:1], SEEDS[:1])
     (together,) = latents
-    drawer = Drawer(model, free)
-    request = REQUESTS[0]
+    plain = Sampler(model, free)
+    request = TRIPLETS[0]
     prompts = (request.original_prompt, request.edited_prompt)
-    texts = drawer.embed(prompts)
+    texts = plain.embed(prompts)
     for which, prompt in enumerate(prompts):
         for i, candidate in enumerate(ours):
-            alone = [Drawing(prompt, candidate.seed, candidate.guidance_scale)]
-            drawer.draw(alone, drawer.plan(alone), texts)
+            plan = plain.plan([candidate.spec.guidance_scale])
+            plain.sample([prompt], [candidate.spec.seed], plan, texts)
             torch.testing.assert_close(
                 latents[-1][0], together[2 * which + i], atol=1e-5, rtol=1e-5
             )
@@ -167,10 +171,9 @@ def test_without_control_it_is_two_samples_of_one_noise(model, latents, schedule
 
 
 def test_identical_captions_give_identical_pictures(model):
-    same = Request("a cat", "leave it", "a cat", None, 5)
-    for candidate in PromptToPromptMethod(model, settings(attention_fraction=1.0)).draw_candidates(
-        [same]
-    )[0]:
+    same = Triplet(original_prompt="a cat", edit_prompt="leave it", edited_prompt="a cat")
+    method = PromptToPromptMethod(model, settings(attention_fraction=1.0))
+    for candidate in method.draw_candidates([same], [5])[0]:
         np.testing.assert_array_equal(candidate.original, candidate.edited)
 
 
@@ -186,9 +189,9 @@ def test_maps_are_equal_in_replaced_steps_and_in_no_others(model, monkeypatch):
             maps.append(scores.softmax(-1))
         return own(query, key, value, **options)
 
-    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", spy)
+    monkeypatch.setattr(prompt_to_prompt.F, "scaled_dot_product_attention", spy)
     p2p = settings(candidates=1, attention_fraction=0.5, scheduler="ddim")
-    PromptToPromptMethod(model, p2p).draw_candidates(REQUESTS[:1])
+    PromptToPromptMethod(model, p2p).draw_candidates(TRIPLETS[:1], SEEDS[:1])
     layers = len(maps) // STEPS
     assert layers > 3
     for call, found in enumerate(maps):
@@ -200,31 +203,29 @@ def test_maps_are_equal_in_replaced_steps_and_in_no_others(model, monkeypatch):
 
 
 def test_a_candidate_is_the_same_in_any_company(model, latents):
-    PromptToPromptMethod(model, settings(batch_size=12)).draw_candidates(REQUESTS)
+    PromptToPromptMethod(model, settings(batch_size=12)).draw_candidates(TRIPLETS, SEEDS)
     (together,) = latents
     latents.clear()
     alone = PromptToPromptMethod(model, settings(batch_size=1))
     for row in (1, 0):
-        alone.draw_candidates([REQUESTS[row]])
+        alone.draw_candidates([TRIPLETS[row]], [SEEDS[row]])
     for i, k in enumerate([3, 4, 5, 0, 1, 2]):
         torch.testing.assert_close(latents[i], together[[k, 6 + k]], atol=1e-5, rtol=1e-5)
 
 
 def test_seeds_come_from_the_row(model):
     p2p = settings(num_inference_steps=1)
-    rows = PromptToPromptMethod(model, p2p).draw_candidates(REQUESTS)
-    for request, row in zip(REQUESTS, rows, strict=True):
-        assert [c.seed for c in row] == [
-            derive_seed(request.seed, "candidate", n) for n in range(3)
-        ]
+    rows = PromptToPromptMethod(model, p2p).draw_candidates(TRIPLETS, SEEDS)
+    for seed, row in zip(SEEDS, rows, strict=True):
+        assert [c.spec.seed for c in row] == [derive_seed(seed, "candidate", n) for n in range(3)]
 
 
 def test_the_models_own_attention_comes_back(model, monkeypatch):
     before = dict(model.unet.attn_processors)
     method = PromptToPromptMethod(model, settings(num_inference_steps=1, candidates=1))
-    method.draw_candidates(REQUESTS[:1])
+    method.draw_candidates(TRIPLETS[:1], SEEDS[:1])
     assert model.unet.attn_processors == before
-    monkeypatch.setattr(method.drawer, "draw", lambda *given, **more: 1 / 0)
+    monkeypatch.setattr(method.sampler, "sample", lambda *given, **more: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        method.draw_candidates(REQUESTS[:1])
+        method.draw_candidates(TRIPLETS[:1], SEEDS[:1])
     assert model.unet.attn_processors == before

@@ -112,7 +112,7 @@ def test_a_rerun_does_what_is_missing_and_nothing_else(
     shutil.rmtree(out)
     make_pairs(triplets, out, SETTINGS)
     whole = digest(out)
-    monkeypatch.setattr(stage, "open_stage", refuse)
+    monkeypatch.setattr(stage, "open_generator", refuse)
     make_pairs(triplets, out, SETTINGS)
     assert digest(out) == whole
 
@@ -131,23 +131,23 @@ def test_of_a_source_unlike_its_caption_no_candidate_is_made(
     def remember(*arguments: object) -> object:
         stages.append(open_colours(*arguments))  # type: ignore[arg-type]
         # A picture of another colour than its caption says.
-        draw = stages[-1].sources.draw_sources
+        draw = stages[-1].method.draw_sources
         monkeypatch.setattr(
-            stages[-1].sources,
+            stages[-1].method,
             "draw_sources",
-            lambda requests: [
-                np.zeros_like(p) + np.uint8([0, 0, 9]) if "pale" in r.original_prompt else p
-                for r, p in zip(requests, draw(requests), strict=True)
+            lambda triplets, seeds: [
+                np.zeros_like(p) + np.uint8([0, 0, 9]) if "pale" in t.original_prompt else p
+                for t, p in zip(triplets, draw(triplets, seeds), strict=True)
             ],
         )
         return stages[-1]
 
-    monkeypatch.setattr(stage, "open_stage", remember)
+    monkeypatch.setattr(stage, "open_generator", remember)
     thresholds = Thresholds(clip_original=0.9, clip_image=None)
     summary = make_pairs(
         source, tmp_path / "out", SETTINGS.model_copy(update={"thresholds": thresholds})
     )
-    assert [request.original_prompt for request in stages[0].sources.asked] == ["a red car"]
+    assert [triplet.original_prompt for triplet in stages[0].method.asked] == ["a red car"]
     assert summary["outcomes"] == {"kept": 1, "the source is unlike its caption": 1}
     assert summary["candidates"] == 3
 
@@ -157,17 +157,17 @@ def test_a_row_that_fails_is_set_aside_with_its_reason(
 ) -> None:
     def open_broken(*arguments: object) -> object:
         opened = open_colours(*arguments)  # type: ignore[arg-type]
-        draw = opened.sources.draw_candidates
+        draw = opened.method.draw_candidates
 
-        def fail(requests: list, sources: list) -> object:
-            if any(request.original_prompt == "a red bird" for request in requests):
+        def fail(triplets: list, seeds: list, sources: list) -> object:
+            if any(triplet.original_prompt == "a red bird" for triplet in triplets):
                 raise RuntimeError("no red birds")
-            return draw(requests, sources)
+            return draw(triplets, seeds, sources)
 
-        monkeypatch.setattr(opened.sources, "draw_candidates", fail)
+        monkeypatch.setattr(opened.method, "draw_candidates", fail)
         return opened
 
-    monkeypatch.setattr(stage, "open_stage", open_broken)
+    monkeypatch.setattr(stage, "open_generator", open_broken)
     summary = make_pairs(triplets, tmp_path / "out", SETTINGS)
     assert summary["quarantined"]["rows"] == 2
     assert "no red birds" in summary["quarantined"]["examples"][0]["reason"]
@@ -208,12 +208,12 @@ def test_an_error_of_every_row_is_no_finished_folder(
 
     def open_broken(*arguments: object) -> object:
         opened = open_colours(*arguments)  # type: ignore[arg-type]
-        monkeypatch.setattr(opened.sources, "draw_sources", lambda requests: 1 / 0)
+        monkeypatch.setattr(opened.method, "draw_sources", lambda triplets, seeds: 1 / 0)
         return opened
 
     few = SETTINGS.model_copy(update={"rows_per_shard": 2})
     with monkeypatch.context() as broken:
-        broken.setattr(stage, "open_stage", open_broken)
+        broken.setattr(stage, "open_generator", open_broken)
         with pytest.raises(Exception, match="triplets could be made; the first failed with Zero"):
             make_pairs(triplets, tmp_path / "out", few)
     assert not (tmp_path / "out" / "data").exists()

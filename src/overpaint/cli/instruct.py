@@ -133,7 +133,7 @@ def examples(
     from overpaint.artifact import Artifact
     from overpaint.digests import text_digest
     from overpaint.instruct.everyday import everyday_triplets, scene_triplets
-    from overpaint.rows import written_features
+    from overpaint.rows import triplet_features
     from overpaint.shards import write_card, write_shard
 
     by_hand = everyday_triplets()
@@ -144,7 +144,7 @@ def examples(
     }
     artifact = Artifact(output, origin, output / "data")
     with artifact.being_made():
-        write_shard(output, 0, 1, rows, written_features())
+        write_shard(output, 0, 1, rows, triplet_features())
         write_card(
             output,
             "Triplets",

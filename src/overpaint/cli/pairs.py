@@ -50,7 +50,7 @@ def pairs(
 
     values = read_block(recipe, "pairs", PairsSettings, settings or [], given(context))
     from overpaint.pairs.stage import make_pairs
-    from overpaint.pairs.summary import table
+    from overpaint.pairs.statistics import table
 
     where = read_engine(engine, workers, recipe, settings or [])
     summary = make_pairs(triplets, output, values, where, device)

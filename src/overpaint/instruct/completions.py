@@ -14,7 +14,7 @@ from overpaint.instruct.kinds import guess_kind
 from overpaint.instruct.models import LanguageModel
 from overpaint.instruct.prompting import TextFormat
 from overpaint.instruct.settings import InstructSettings
-from overpaint.rows import WrittenTriplet
+from overpaint.rows import Triplet
 from overpaint.seeds import derive_seed
 from overpaint.tally import Tally
 
@@ -26,7 +26,7 @@ TOO_LONG = "more tokens than max_length"
 
 
 def encode(
-    rows: Sequence[WrittenTriplet],
+    rows: Sequence[Triplet],
     language_model: LanguageModel,
     settings: InstructSettings,
     tally: Tally,

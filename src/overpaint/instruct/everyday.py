@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from overpaint.instruct.cleaning import fault_of_triplet
-from overpaint.rows import WrittenTriplet
+from overpaint.rows import Triplet
 from overpaint.seeds import derive_seed
 
 # Kinds of edit of scenes → ours. A swap or a move changes no word or only the place, and
@@ -29,11 +29,11 @@ SCENE_KINDS = {
 }
 
 
-def everyday_triplets() -> list[WrittenTriplet]:
+def everyday_triplets() -> list[Triplet]:
     """The triplets over everyday captions, one a caption, forty a kind."""
     text = files("overpaint.instruct").joinpath("everyday.tsv").read_text(encoding="utf-8")
     return [
-        WrittenTriplet(
+        Triplet(
             original_prompt=row["caption"],
             edit_prompt=row["edit"],
             edited_prompt=row["edited"],
@@ -49,7 +49,7 @@ def everyday_captions() -> list[str]:
     return [triplet.original_prompt for triplet in everyday_triplets()]
 
 
-def scene_triplets(count: int, seed: int = 0) -> Iterator[WrittenTriplet]:
+def scene_triplets(count: int, seed: int = 0) -> Iterator[Triplet]:
     """`count` triplets over scenes of the small world, from the training split.
 
     They are what nano's text-to-image model can draw, edited captions too. Kinds take turns: drawn
@@ -64,7 +64,7 @@ def scene_triplets(count: int, seed: int = 0) -> Iterator[WrittenTriplet]:
         kind = kinds[found % len(kinds)]
         example = sample_example(own_seed, "train", "small", kinds=(kind,), size=16)
         number += 1
-        triplet = WrittenTriplet(
+        triplet = Triplet(
             original_prompt=example.original_prompt,
             edit_prompt=example.edit_prompt,
             edited_prompt=example.edited_prompt,

@@ -40,7 +40,7 @@ from overpaint.instruct.models import (
 from overpaint.instruct.settings import FinetuneSettings, InstructSettings
 from overpaint.models import pick_device, quiet_libraries
 from overpaint.progress import Progress
-from overpaint.rows import WrittenTriplet
+from overpaint.rows import Triplet
 from overpaint.seeds import derive_seed
 from overpaint.tally import Tally
 
@@ -101,9 +101,7 @@ def finetune(
     return report
 
 
-def usable_triplets(
-    data: str | Path, settings: InstructSettings, tally: Tally
-) -> list[WrittenTriplet]:
+def usable_triplets(data: str | Path, settings: InstructSettings, tally: Tally) -> list[Triplet]:
     """The triplets of a source that can be trained on; `tally` counts what cannot.
 
     Raises:
@@ -114,7 +112,7 @@ def usable_triplets(
 
 
 def artifact_of(
-    rows: Sequence[WrittenTriplet], model: str | Path, out: Path, settings: InstructSettings
+    rows: Sequence[Triplet], model: str | Path, out: Path, settings: InstructSettings
 ) -> Artifact:
     """The writer that is made in `out` from these rows and a base.
 
@@ -135,8 +133,8 @@ def artifact_of(
 
 
 def split(
-    rows: Sequence[WrittenTriplet], settings: InstructSettings
-) -> tuple[list[WrittenTriplet], list[WrittenTriplet]]:
+    rows: Sequence[Triplet], settings: InstructSettings
+) -> tuple[list[Triplet], list[Triplet]]:
     """Rows to train on, and rows held out (at most a fifth), drawn by the seed."""
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, "held-out triplets"))
     order = torch.randperm(len(rows), generator=generator).tolist()

@@ -37,7 +37,7 @@ from overpaint.instruct.report import summarise, write_page
 from overpaint.instruct.settings import GenerateSettings, InstructSettings
 from overpaint.instruct.words import near_key
 from overpaint.instruct.writing import Request, Writer, Writing
-from overpaint.rows import WrittenTriplet, written_features
+from overpaint.rows import Triplet, triplet_features
 from overpaint.seeds import derive_seed
 from overpaint.shards import row_key, row_seed, shard_path, split, write_card
 from overpaint.tally import Tally
@@ -73,7 +73,7 @@ def generate(
         title="captions",
         shards=split(rows, _key, settings.generate.captions_per_shard),
         open_stage=partial(_open_stage, open_writer, settings),
-        features=written_features(),
+        features=triplet_features(),
     )
     artifact = artifact_of(kept, out, settings, writer)
     with artifact.being_made():
@@ -169,7 +169,7 @@ def write_rows(
     writer: Writer,
     settings: InstructSettings,
     done: Callable[[int], object] = lambda count: None,
-) -> tuple[list[WrittenTriplet], Tally]:
+) -> tuple[list[Triplet], Tally]:
     """The triplets of one shard, by caption, and what was rejected.
 
     A row that is rejected is tried again, with another seed, up to `attempts` times in all.
@@ -177,7 +177,7 @@ def write_rows(
     """
     generate = settings.generate
     slots = [slot for caption in captions for slot in _slots(caption, generate, settings.seed)]
-    chosen: dict[_Slot, WrittenTriplet] = {}
+    chosen: dict[_Slot, Triplet] = {}
     tally, judge = Tally(), _Judge(generate)
     # Greedy search writes the same text again, so a second try would be in vain.
     for attempt in range(1 if generate.temperature == 0 else generate.attempts):
@@ -205,11 +205,11 @@ def _slots(caption: str, generate: GenerateSettings, seed: int) -> list[_Slot]:
 
 def _as_triplet(
     slot: _Slot, request: Request, answer: Writing | None, writer: Writer
-) -> WrittenTriplet | None:
+) -> Triplet | None:
     if answer is None:
         return None
     triplet = clean_triplet(
-        WrittenTriplet(
+        Triplet(
             original_prompt=slot.caption,
             edit_prompt=answer.edit_prompt,
             edited_prompt=answer.edited_prompt,
@@ -220,7 +220,7 @@ def _as_triplet(
     )
     if writer.asks_kind:
         return triplet
-    return WrittenTriplet(**{**triplet.to_row(), "kind": guess_kind(triplet.edit_prompt)})
+    return Triplet(**{**triplet.to_row(), "kind": guess_kind(triplet.edit_prompt)})
 
 
 class _Judge:
@@ -231,7 +231,7 @@ class _Judge:
         self.of_caption: set[tuple[str, str]] = set()
         self.instructions: Counter[str] = Counter()
 
-    def fault(self, triplet: WrittenTriplet) -> str | None:
+    def fault(self, triplet: Triplet) -> str | None:
         """Why a row cannot be kept; None lets it pass."""
         fault = fault_of_triplet(triplet, need_reflection=self.settings.need_reflection)
         if fault is not None:

@@ -1,10 +1,12 @@
-"""Stage 2: triplets → pairs of pictures, drawn by a text-to-image model and chosen by CLIP.
+"""Stage 2: triplets → pairs of pictures, sampled by a text-to-image model and chosen by CLIP.
 
-settings    the recipe's block                   inputs      triplets that can be used
-controlnet, prompt_to_prompt  the two methods that draw candidates; requests: what they are asked
-scoring     the four CLIP scores                 choice      which candidates pass and are kept
-making      one shard of pairs                   stage       triplets → shards of pairs
-tallies     what became of rows, counted         showing     the few of them that the page shows
-summary     the figures of a run                 report      its page
-calibration thresholds for a CLIP                parts       which models the settings mean
+settings    the recipe's block             stage        triplets → shards of pairs
+scores      what a score is, thresholds, the choice among candidates
+candidates  a candidate, and a row with its scored candidates
+sampler     text-to-image in batches, which both methods use
+controlnet, canny                          one source a row, its edges bind the edited picture
+prompt_to_prompt, token_alignment          both pictures at once, with shared attention
+generation  one shard: sample, score, choose
+statistics  what became of rows, counted   report       pairs.html
+calibration thresholds for a CLIP, from scenes
 """

@@ -29,17 +29,23 @@ from overpaint.files import write_atomic
 from overpaint.html.plots import histogram_plot
 from overpaint.html.rendering import page_style
 from overpaint.models.clip import Clip
-from overpaint.pairs.choice import SCORES, Scores, failures
-from overpaint.pairs.scoring import four_scores
-from overpaint.pairs.settings import Thresholds
-from overpaint.pairs.tallies import BINS, bin_of
+from overpaint.pairs.scores import (
+    OTHER_EDIT,
+    OTHER_SCENE,
+    SCORES,
+    UNEDITED,
+    Scores,
+    Thresholds,
+    failures,
+    score_vectors,
+)
+from overpaint.pairs.statistics import BINS, bin_of
 from overpaint.progress import track
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.dataset import drawn_by
 from overpaint.scenes.examples import Example, Split, candidates, sample_example
 from overpaint.seeds import derive_seed
 
-UNEDITED, OTHER_EDIT, OTHER_SCENE = "unedited", "another edit", "another scene"
 _WRONG = 8  # as `candidates` counts: 7 wrong edits, the last two of them other scenes'
 _OTHERS = _WRONG // 4
 
@@ -214,7 +220,7 @@ class _Shot:
         pictures = clip.images([Image.fromarray(p) for p in (example.original, *edited)])
         captions = clip.texts([example.original_prompt, example.edited_prompt])
         n = len(edited)
-        found = four_scores(
+        found = score_vectors(
             pictures[:1].expand(n, -1), pictures[1:],
             captions[:1].expand(n, -1), captions[1:].expand(n, -1),
         )  # fmt: skip
@@ -231,24 +237,25 @@ def _distributions(
     shots: Sequence[_Shot],
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """The scores of right and of wrong pairs, each score on what it is there for."""
-    every = [UNEDITED, OTHER_EDIT, OTHER_SCENE]
-    wrong_of = {"clip_edited": every, "clip_image": [OTHER_SCENE], "clip_direction": every}
     right = {name: _known(shots, name, ["right"]) for name in SCORES}
-    wrong = {name: _known(shots, name, kinds) for name, kinds in wrong_of.items()}
     originals = torch.stack([shot.original for shot in shots])
     captions = torch.stack([shot.caption for shot in shots])
     after = torch.stack([shot.caption_after for shot in shots])
-    wrong["clip_original"] = [
-        *(originals * captions.roll(1, 0)).sum(-1).tolist(),
-        *(originals * after).sum(-1).tolist(),
-    ]
+    other = score_vectors(originals, originals, captions.roll(1, 0), after)
+    later = score_vectors(originals, originals, after, after)
+    wrong = {
+        name: _known(shots, name, score.wrong_pairs)
+        if score.wrong_pairs
+        else [value for found in (*other, *later) if (value := found[name]) is not None]
+        for name, score in SCORES.items()
+    }
     return right, wrong
 
 
 def _known(shots: Sequence[_Shot], name: str, kinds: Sequence[str]) -> list[float]:
     """A score of all pairs of these kinds, but of those that have none (see `Scores`)."""
     scores = [s for shot in shots for kind in kinds for s in shot.scores[kind]]
-    return [value for s in scores if (value := getattr(s, name)) is not None]
+    return [value for s in scores if (value := s[name]) is not None]
 
 
 def _example(scenes: SceneSample, index: int) -> Example:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,27 +17,19 @@ from torch import Tensor, nn
 
 from overpaint.diffusion.prediction import controlnet_residuals
 from overpaint.models import TextToImageModel
+from overpaint.pairs.candidates import Candidate, CandidateSpec
 from overpaint.pairs.canny import canny
-from overpaint.pairs.drawing import Drawer, Drawing, batches, draw_between
-from overpaint.pairs.requests import Candidate, Request
+from overpaint.pairs.sampler import Sampler, batches, uniform
 from overpaint.pairs.settings import PairsSettings
+from overpaint.rows import Triplet
 from overpaint.seeds import derive_seed
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One candidate to draw, of the row at this index."""
-
-    row: int
-    drawing: Drawing
-    conditioning_scale: float
-
-
 class ControlNetMethod:
-    """Draws originals, and candidates for their edited versions, with one model.
+    """Samples originals, and candidates for their edited versions, with one model.
 
     Raises:
-        UserError: the model cannot draw as the settings ask.
+        UserError: the model cannot draw as the settings ask (see `Sampler`).
         ValueError: the model was loaded without a ControlNet.
     """
 
@@ -47,25 +38,26 @@ class ControlNetMethod:
             raise ValueError(f"{model.name} was loaded without a ControlNet")
         self.controlnet = model.controlnet
         self.settings = settings
-        self.drawer = Drawer(model, settings)
-        self.candidate_drawer = Drawer(model, settings, settings.candidate_scheduler)
+        self.sampler = Sampler(model, settings)
+        self.candidate_sampler = Sampler(model, settings, settings.candidate_scheduler)
 
-    def draw_sources(self, requests: Sequence[Request]) -> list[np.ndarray]:
-        """The pictures of the original captions, uint8 (side, side, 3), a row's from its seed.
+    def draw_sources(self, triplets: Sequence[Triplet], seeds: Sequence[int]) -> list[np.ndarray]:
+        """The pictures of the original captions, uint8 (side, side, 3), each from its row's seed.
 
         Raises:
             ArithmeticError: the model's output is not a number.
         """
-        drawer = self.drawer
-        texts = drawer.embed([request.original_prompt for request in requests])
-        drawings = [self._drawing(r.original_prompt, r.seed) for r in requests]
+        prompts = [triplet.original_prompt for triplet in triplets]
+        texts = self.sampler.embed(prompts)
         pictures: list[np.ndarray] = []
-        for batch in batches(drawings, self.settings.batch_size):
-            pictures += list(drawer.draw(batch, drawer.plan(batch), texts))
+        for rows in batches(range(len(triplets)), self.settings.batch_size):
+            own = [seeds[row] for row in rows]
+            plan = self.sampler.plan([self._guidance(seed) for seed in own])
+            pictures += list(self.sampler.sample([prompts[row] for row in rows], own, plan, texts))
         return pictures
 
     def draw_candidates(
-        self, requests: Sequence[Request], sources: Sequence[np.ndarray]
+        self, triplets: Sequence[Triplet], seeds: Sequence[int], sources: Sequence[np.ndarray]
     ) -> list[list[Candidate]]:
         """Candidates of every row: one for each conditioning scale and seed.
 
@@ -73,48 +65,40 @@ class ControlNetMethod:
         noise of their source, which leaves them alike also where there is no edge.
 
         Args:
-            requests: the rows.
+            triplets: the rows.
+            seeds: theirs.
             sources: their pictures, from `draw_sources`.
 
         Raises:
             ArithmeticError: the model's output is not a number.
         """
-        if not requests:
+        if not triplets:
             return []
-        texts = self.drawer.embed([request.edited_prompt for request in requests])
+        prompts = [triplet.edited_prompt for triplet in triplets]
+        texts = self.sampler.embed(prompts)
         hints = self._embed_hints(sources)
-        jobs = [job for row, request in enumerate(requests) for job in self._jobs(row, request)]
-        candidates: list[list[Candidate]] = [[] for _ in requests]
+        specs = [spec for row, seed in enumerate(seeds) for spec in self._specs(row, seed)]
+        found: list[list[Candidate]] = [[] for _ in triplets]
         with hints_embedded(self.controlnet):
-            for batch in batches(jobs, self.settings.batch_size):
-                for job, edited in zip(batch, self._draw(batch, texts, hints), strict=True):
-                    candidates[job.row].append(
-                        Candidate(
-                            original=sources[job.row],
-                            edited=edited,
-                            seed=job.drawing.seed,
-                            conditioning_scale=job.conditioning_scale,
-                            attention_fraction=None,
-                            guidance_scale=job.drawing.guidance_scale,
-                            num_inference_steps=self.drawer.steps,
-                        )
-                    )
-        return candidates
+            for batch in batches(specs, self.settings.batch_size):
+                pictures = self._sample(batch, prompts, texts, hints)
+                for spec, edited in zip(batch, pictures, strict=True):
+                    found[spec.row].append(Candidate(spec, sources[spec.row], edited))
+        return found
 
-    def _jobs(self, row: int, request: Request) -> list[_Job]:
+    def _specs(self, row: int, row_seed: int) -> list[CandidateSpec]:
         numbers = range(self.settings.seeds_per_scale)
-        seeds = [derive_seed(request.seed, "candidate", n) for n in numbers]
+        seeds = [derive_seed(row_seed, "candidate", n) for n in numbers]
         if self.settings.shared_noise:
-            seeds[0] = request.seed
+            seeds[0] = row_seed
         return [
-            _Job(row, self._drawing(request.edited_prompt, seed), scale)
+            CandidateSpec(row, seed, self._guidance(seed), conditioning_scale=scale)
             for scale in self.settings.controlnet_conditioning_scales
             for seed in seeds
         ]
 
-    def _drawing(self, prompt: str, seed: int) -> Drawing:
-        guidance = draw_between(self.settings.guidance_scale, derive_seed(seed, "guidance"))
-        return Drawing(prompt, seed, guidance)
+    def _guidance(self, seed: int) -> float:
+        return uniform(self.settings.guidance_scale, derive_seed(seed, "guidance"))
 
     @torch.inference_mode()
     def _embed_hints(self, sources: Sequence[np.ndarray]) -> Tensor:
@@ -128,12 +112,20 @@ class ControlNetMethod:
             embedded.append(controlnet.controlnet_cond_embedding(hints))
         return torch.cat(embedded)
 
-    def _draw(self, jobs: Sequence[_Job], texts: dict[str, Tensor], hints: Tensor) -> np.ndarray:
-        plan = self.drawer.plan([job.drawing for job in jobs])
-        scales = torch.tensor([job.conditioning_scale for job in jobs]).to(hints)
-        rows = [job.row for job in jobs]
+    def _sample(
+        self,
+        specs: Sequence[CandidateSpec],
+        prompts: Sequence[str],
+        texts: dict[str, Tensor],
+        hints: Tensor,
+    ) -> np.ndarray:
+        """The edited pictures of one batch of candidates; `prompts` and `hints` are the rows'."""
+        plan = self.sampler.plan([spec.guidance_scale for spec in specs])
+        scales = torch.tensor([spec.conditioning_scale for spec in specs]).to(hints)
+        rows = [spec.row for spec in specs]
         control = controlnet_residuals(self.controlnet, plan, hints[rows], scales)
-        return self.candidate_drawer.draw([job.drawing for job in jobs], plan, texts, control)
+        captions, seeds = [prompts[row] for row in rows], [spec.seed for spec in specs]
+        return self.candidate_sampler.sample(captions, seeds, plan, texts, control)
 
 
 @contextmanager

@@ -10,29 +10,18 @@ from typing import Any
 from overpaint.files import write_atomic
 from overpaint.html.plots import Dot, dot_plot, histogram_plot
 from overpaint.html.rendering import read_part, render
-from overpaint.pairs.choice import SCORES
+from overpaint.pairs.candidates import KEPT
+from overpaint.pairs.scores import SCORES
 from overpaint.pairs.settings import PairsSettings
-from overpaint.pairs.summary import reason_in_words
-from overpaint.pairs.tallies import BINS, KEPT, Tally
+from overpaint.pairs.statistics import BINS, PairStatistics, reason_in_words
 
 ROWS_A_SIDE = 24  # accepted and rejected rows on the page
-
-MEANING = {
-    "clip_original": "the picture before the edit and its caption",
-    "clip_edited": "the picture after the edit and its caption",
-    "clip_image": "the two pictures",
-    "clip_direction": "the change of the picture and the change of the caption",
-}
-SHORT = {
-    "clip_original": "before",
-    "clip_edited": "after",
-    "clip_image": "image",
-    "clip_direction": "direction",
-}
+# Beside a picture the score that decides stands first.
+LABELS = {name: score.label for name, score in reversed(SCORES.items())}
 
 
 def write_page(
-    path: Path, tally: Tally, summary: Mapping[str, Any], settings: PairsSettings
+    path: Path, counts: PairStatistics, summary: Mapping[str, Any], settings: PairsSettings
 ) -> None:
     """Write the page: one file without scripts or anything from elsewhere.
 
@@ -42,18 +31,18 @@ def write_page(
     from markupsafe import Markup
 
     thresholds = settings.thresholds.model_dump()
-    accepted = [row for row in tally.shown if row["outcome"] == KEPT]
-    rejected = [row for row in tally.shown if row["outcome"] != KEPT]
+    accepted = [row for row in counts.shown if row["outcome"] == KEPT]
+    rejected = [row for row in counts.shown if row["outcome"] != KEPT]
     page = render(
         read_part("overpaint.pairs", "pairs.html.jinja"),
         summary=summary,
         facts=_facts(summary),
         kinds_plot=Markup(_kinds_plot(summary["kinds"])),
-        yield_plot=Markup(_yield_plot(tally, settings)),
+        yield_plot=Markup(_yield_plot(counts, settings)),
         by_scale=settings.method == "controlnet",
-        score_plots=[(name, Markup(plot)) for name, plot in _score_plots(tally, settings)],
-        meaning=MEANING,
-        short=SHORT,
+        score_plots=[(name, Markup(plot)) for name, plot in _score_plots(counts, settings)],
+        meaning={name: score.compares for name, score in SCORES.items()},
+        short=LABELS,
         thresholds=thresholds,
         sides=[("Accepted", accepted[:ROWS_A_SIDE]), ("Rejected", rejected[:ROWS_A_SIDE])],
         reasons=[
@@ -89,7 +78,7 @@ def _kinds_plot(kinds: Mapping[str, Mapping[str, int]]) -> str:
     """Share of the triplets of each kind that have a pair, the best first."""
     if not kinds:
         return ""
-    shares = {kind: _share(counts["rows_kept"], counts["rows"]) for kind, counts in kinds.items()}
+    shares = {kind: _share(own["rows_kept"], own["rows"]) for kind, own in kinds.items()}
     ordered = sorted(shares, key=lambda kind: -shares[kind].value)
     return dot_plot(
         {f"{kind} ({kinds[kind]['rows']})": [shares[kind]] for kind in ordered},
@@ -100,17 +89,17 @@ def _kinds_plot(kinds: Mapping[str, Mapping[str, int]]) -> str:
     )
 
 
-def _yield_plot(tally: Tally, settings: PairsSettings) -> str:
+def _yield_plot(counts: PairStatistics, settings: PairsSettings) -> str:
     """Shares of the candidates that pass, and that are kept, by what steered them."""
-    if not tally.controls:
+    if not counts.controls:
         return ""
     what = "conditioning scale" if settings.method == "controlnet" else "attention fraction"
     rows: dict[str, Sequence[Dot | None]] = {
         label: [
-            _share(tally.controls[label]["passed"], tally.controls[label]["candidates"]),
-            _share(tally.controls[label]["accepted"], tally.controls[label]["candidates"]),
+            _share(counts.controls[label]["passed"], counts.controls[label]["candidates"]),
+            _share(counts.controls[label]["accepted"], counts.controls[label]["candidates"]),
         ]
-        for label in sorted(tally.controls)
+        for label in sorted(counts.controls)
     }
     return dot_plot(
         rows,
@@ -120,11 +109,11 @@ def _yield_plot(tally: Tally, settings: PairsSettings) -> str:
     )
 
 
-def _score_plots(tally: Tally, settings: PairsSettings) -> list[tuple[str, str]]:
+def _score_plots(counts: PairStatistics, settings: PairsSettings) -> list[tuple[str, str]]:
     """The distribution of each score over accepted and rejected candidates."""
     plots = []
     for name in SCORES:
-        found = tally.histograms.get(name)
+        found = counts.histograms.get(name)
         if not found:
             continue
         plots.append(

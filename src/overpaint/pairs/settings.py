@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
+
+from overpaint.pairs.scores import SCORES, Thresholds
 
 Method = Literal["controlnet", "prompt-to-prompt"]
 SchedulerName = Literal["ddim", "pndm", "euler-ancestral"]
 
 P2P_GUIDANCE, P2P_KEEP = (7.5, 15.0), 4
 SD_CLIP = "openai/clip-vit-large-patch14"
-# What is asked of nano's own CLIP where a recipe says nothing, from `overpaint calibrate` with its
-# defaults: 500 scenes, the best balance of right and wrong.
-NANO_THRESHOLDS = {"clip_edited": 0.7, "clip_image": 0.4, "clip_direction": 0.52}
+# What is asked of nano's own CLIP where a recipe says nothing.
+NANO_THRESHOLDS = {
+    name: score.nano_threshold for name, score in SCORES.items() if score.nano_threshold is not None
+}
 NANO_GUIDANCE = 2.0  # above that its colours and lines become too strong
 
 
@@ -29,34 +33,6 @@ def _as_range(value: Any) -> Any:
 
 
 Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
-
-
-class Thresholds(BaseModel, extra="forbid", frozen=True):
-    """The cosines that a pair must reach; none: not asked for."""
-
-    clip_original: float | None = Field(
-        default=None,
-        ge=-1,
-        le=1,
-        description="Cosine that the source and its caption must reach. Left out, it is not "
-        "asked for.",
-    )
-    clip_edited: float | None = Field(
-        default=0.2,
-        ge=-1,
-        le=1,
-        description="Cosine that the edited picture and its caption must reach.",
-    )
-    clip_image: float | None = Field(
-        default=0.65, ge=-1, le=1, description="Cosine that the two pictures must reach."
-    )
-    clip_direction: float | None = Field(
-        default=0.15,
-        ge=-1,
-        le=1,
-        description="Cosine that the change of the picture and the change of the caption must "
-        "reach.",
-    )
 
 
 class PairsSettings(BaseModel, extra="forbid", frozen=True):
@@ -245,3 +221,24 @@ class PairsSettings(BaseModel, extra="forbid", frozen=True):
         if self.method == "controlnet":
             return len(self.controlnet_conditioning_scales) * self.seeds_per_scale
         return self.candidates
+
+    @property
+    def judge(self) -> str:
+        """The CLIP that scores: the one asked for, the model's own, or Stable Diffusion's."""
+        if self.clip is not None:
+            return self.clip
+        has_own = self.model == "nano" or Path(self.model, "clip").expanduser().is_dir()
+        return self.model if has_own else SD_CLIP
+
+    @property
+    def controlnet_model(self) -> str | None:
+        """The ControlNet: the one asked for, or the model's own; None for the other method."""
+        if self.method != "controlnet":
+            return None
+        return self.controlnet or self.model
+
+    @property
+    def model_ids(self) -> str:
+        """The column `model` of a pair: what drew it, and the ControlNet where that was named."""
+        beside = f" + {self.controlnet}" if self.controlnet and self.controlnet_model else ""
+        return f"{self.model}{beside}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,17 +25,18 @@ from overpaint.engine import Engine, Job, Row, quarantined, run
 from overpaint.engine.running import unmade_shards
 from overpaint.errors import UserError
 from overpaint.files import read_json, write_json
+from overpaint.formats import NOT_UNICODE, read_triplets
 from overpaint.models.devices import pick_device, pick_dtype
-from overpaint.pairs.inputs import read_rows
-from overpaint.pairs.making import open_stage
-from overpaint.pairs.parts import clip_name, origins
+from overpaint.models.names import find_model
+from overpaint.models.origin import clip_origin, model_origin
+from overpaint.pairs.generation import open_generator
 from overpaint.pairs.report import write_page
 from overpaint.pairs.settings import PairsSettings
-from overpaint.pairs.summary import summarise
-from overpaint.pairs.tallies import add
-from overpaint.rows import pair_features
+from overpaint.pairs.statistics import add, summarise
+from overpaint.rows import MAX_CAPTION, MAX_INSTRUCTION, TRIPLET_COLUMNS, pair_features
 from overpaint.seeds import derive_seed
-from overpaint.shards import split, write_card
+from overpaint.shards import row_key, split, write_card
+from overpaint.tally import DUPLICATE, EMPTY, NO_OP, OVER_LONG, Tally
 
 if TYPE_CHECKING:
     import torch
@@ -63,13 +64,13 @@ def make_pairs(
     """
     out, place = Path(out), pick_device(device)
     settings = settled(settings, place)
-    rows, reading = read_rows(triplets)
+    rows, reading = usable_rows(triplets)
     shards = split(rows, _key, settings.rows_per_shard)
     job = Job(
         out=out,
         title="triplets",
         shards=shards,
-        open_stage=partial(open_stage, settings, place, _shown(rows)),
+        open_stage=partial(open_generator, settings, place, _shown(rows)),
         features=pair_features(),
     )
     artifact = artifact_of(rows, out, settings, place)
@@ -78,15 +79,43 @@ def make_pairs(
         began = time.perf_counter()
         tallies = run(job, engine)
         seconds = time.perf_counter() - began
-        tally, aside = add(tallies), quarantined(tallies)
-        summary = summarise(tally, settings, reading, aside)
+        counts, aside = add(tallies), quarantined(tallies)
+        summary = summarise(counts, settings, reading, aside)
         made = add(tallies[index] for index in missing)
         summary["speed"] = _speed(sum(made.rows.values()), made.accepted, seconds) or _earlier(out)
         _write(out, summary, settings)
-        write_page(out / "pairs.html", tally, summary, settings)
+        write_page(out / "pairs.html", counts, summary, settings)
         words = f"{summary['accepted']} pairs of {summary['rows']} triplets"
         artifact.finish(complete=not aside, made=words)
     return summary
+
+
+def usable_rows(source: str | Path) -> tuple[list[dict[str, Any]], Tally]:
+    """The triplets of a source that pictures can be made of, each once, and what was rejected.
+
+    A row holds the three texts, each in one line, the `kind` of edit (or None) and the row's `key`.
+
+    Raises:
+        UserError: the source cannot be read, or none of its rows can be used.
+    """
+    tally, rows = Tally(), dict[str, dict[str, Any]]()
+    for triplet in read_triplets(source, tally):
+        tally.seen += 1
+        texts = {name: " ".join(getattr(triplet, name).split()) for name in TRIPLET_COLUMNS}
+        fault = _fault(texts, triplet.kind or "")
+        key = row_key(*texts.values()) if fault is None else ""
+        if key in rows:
+            fault = DUPLICATE
+        if fault is None:
+            rows[key] = {**texts, "kind": triplet.kind, "key": key}
+        else:
+            shown = (text.encode(errors="replace").decode() for text in texts.values())
+            tally.reject(fault, " | ".join(shown))
+    if not rows:
+        raise UserError(
+            f"none of the {tally.seen} triplets in {source} can be used: {tally.commonest()}."
+        )
+    return list(rows.values()), tally
 
 
 def settled(settings: PairsSettings, place: torch.device) -> PairsSettings:
@@ -112,6 +141,37 @@ def artifact_of(
         "device": place.type,
     }
     return Artifact(out, origin, out / "data")
+
+
+def origins(settings: PairsSettings) -> dict[str, str | None]:
+    """What tells the model, the ControlNet and the CLIP from others: see `models.origin`.
+
+    Raises:
+        UserError: there is no such model, or a file of a part cannot be read.
+    """
+    find_model(settings.model)
+    controlnet = settings.controlnet_model
+    return {
+        "model": model_origin(settings.model),
+        "controlnet": None if controlnet is None else model_origin(controlnet),
+        "clip": clip_origin(settings.judge),
+    }
+
+
+def _fault(texts: Mapping[str, str], kind: str) -> str | None:
+    """Why no pair can be made of a row, or None."""
+    original, edit, edited = (texts[name] for name in TRIPLET_COLUMNS)
+    if not (original and edit and edited):
+        return EMPTY
+    if max(len(original), len(edited)) > MAX_CAPTION or max(len(edit), len(kind)) > MAX_INSTRUCTION:
+        return OVER_LONG
+    if original == edited:
+        return NO_OP
+    try:
+        f"{original}{edit}{edited}{kind}".encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates, as JSON can spell it
+        return NOT_UNICODE
+    return None
 
 
 def _key(row: Row) -> str:
@@ -151,6 +211,6 @@ def _write(out: Path, summary: dict[str, Any], settings: PairsSettings) -> None:
         "Pairs",
         f"{summary['accepted']} pairs of pictures with the instruction that leads from one to the "
         f"other, drawn by `{settings.model}` with the method {settings.method} and chosen by CLIP "
-        f"scores (`{clip_name(settings)}`).\n\n"
+        f"scores (`{settings.judge}`).\n\n"
         "Written by `overpaint pairs`; see `summary.json` and `pairs.html`.",
     )

@@ -202,19 +202,18 @@ class Pairs:
     def artifact(self) -> Artifact:
         """See `Stage`."""
         from overpaint.models import pick_device
-        from overpaint.pairs.inputs import read_rows
-        from overpaint.pairs.stage import artifact_of, settled
+        from overpaint.pairs.stage import artifact_of, settled, usable_rows
 
         place = pick_device(None)
-        rows, _ = read_rows(self.source)
+        rows, _ = usable_rows(self.source)
         return artifact_of(rows, self.out, settled(self.settings, place), place)
 
     def check(self) -> None:
         """See `Stage`."""
         from overpaint.models import pick_device
-        from overpaint.pairs.making import open_stage
+        from overpaint.pairs.generation import open_generator
 
-        open_stage(self.settings, pick_device(None), shown=())  # whatever is wrong shows there
+        open_generator(self.settings, pick_device(None), shown=())  # whatever is wrong shows there
 
     def how_far(self) -> str | None:
         """See `Stage`."""

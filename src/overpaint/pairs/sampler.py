@@ -1,9 +1,8 @@
-"""Drawing pictures from captions, many at once: what both methods of this stage do."""
+"""Text-to-image sampling in batches, as both methods of this stage use it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
@@ -22,22 +21,17 @@ from overpaint.pairs.settings import PairsSettings, SchedulerName
 ItemT = TypeVar("ItemT")
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """One picture to draw: of what, from which noise, and how close to the caption."""
+class Sampler:
+    """Samples batches of pictures from captions with one model.
 
-    prompt: str
-    seed: int
-    guidance_scale: float
-
-
-class Drawer:
-    """Draws batches of pictures with one model as the settings say.
-
-    `scheduler` stands for the one that the settings name.
+    Args:
+        model: the text-to-image model.
+        settings: its resolution, steps and scheduler are used.
+        scheduler: takes the place of the settings' one.
 
     Raises:
-        UserError: the model cannot draw at this resolution or in so many steps.
+        UserError: the resolution is no multiple of what the U-Net halves, or there are more steps
+            than the model's noise schedule has.
     """
 
     def __init__(
@@ -70,24 +64,26 @@ class Drawer:
         """
         return encode_texts(self.model, ["", *prompts])
 
-    def plan(self, drawings: Sequence[Drawing]) -> BranchPlan:
-        """The rows of the U-Net that these pictures need."""
-        return plan_text([drawing.guidance_scale for drawing in drawings], self.model.device)
+    def plan(self, guidance_scales: Sequence[float]) -> BranchPlan:
+        """The rows of the U-Net that pictures with these guidance scales need."""
+        return plan_text(guidance_scales, self.model.device)
 
-    def draw(
+    def sample(
         self,
-        drawings: Sequence[Drawing],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
         plan: BranchPlan,
         texts: dict[str, Tensor],
         control: Control | None = None,
         before_step: BeforeStep | None = None,
     ) -> np.ndarray:
-        """The pictures, uint8 (B, side, side, 3), each as if it were drawn alone.
+        """The pictures, uint8 (B, side, side, 3), each as if it were sampled alone.
 
         Args:
-            drawings: B pictures, all at once.
-            plan: of these pictures.
-            texts: from `embed`.
+            prompts: the captions of the B pictures, which share one batch.
+            seeds: where the noise of each comes from.
+            plan: of these pictures, from `plan`.
+            texts: embeddings of the captions, from `embed`.
             control, before_step: see `text_prediction` and `denoise`.
 
         Raises:
@@ -95,12 +91,12 @@ class Drawer:
         """
         model = self.model
         latent = self.side // model.vae_factor
-        generators = seeded_generators([drawing.seed for drawing in drawings])
+        generators = seeded_generators(seeds)
         shape = (model.latent_channels, latent, latent)
         noise = draw_noise(shape, generators, model.device, model.dtype)
         scheduler = make_scheduler(model.scheduler, self.scheduler)
         scheduler.set_timesteps(self.steps)
-        text = torch.stack([texts[drawing.prompt] for drawing in drawings])
+        text = torch.stack([texts[prompt] for prompt in prompts])
         predict = text_prediction(model.unet, plan, text, texts[""][None], control)
         latents = denoise(predict, scheduler, noise, generators, before_step)
         try:
@@ -124,7 +120,7 @@ def make_scheduler(pattern: Any, name: SchedulerName | None) -> Any:
     return type(pattern).from_config(pattern.config)
 
 
-def draw_between(bounds: tuple[float, float], seed: int) -> float:
+def uniform(bounds: tuple[float, float], seed: int) -> float:
     """A number between two bounds that depends on the seed alone."""
     return Random(seed).uniform(*bounds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from overpaint.pairs.alignment import mix_columns, words_of
+from overpaint.pairs.token_alignment import mix_columns, words_of
 from tiny import MAX_TOKENS, build_tiny_tokenizer
 
 

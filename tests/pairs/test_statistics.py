@@ -8,38 +8,35 @@ import math
 import numpy as np
 import pytest
 
-from overpaint.pairs.choice import Scores
-from overpaint.pairs.requests import Candidate, Request
+from overpaint.pairs.candidates import NONE_PASSES, Candidate, CandidateSpec, ScoredRow
+from overpaint.pairs.scores import SCORES, Scores
 from overpaint.pairs.settings import PairsSettings, Thresholds
-from overpaint.pairs.tallies import (
-    BINS,
-    NO_DIRECTION,
-    NONE_PASSES,
-    Outcome,
-    Tally,
-    add,
-    bin_of,
-    control,
-    count,
-)
+from overpaint.pairs.statistics import BINS, NO_DIRECTION, PairStatistics, add, bin_of, count
+from overpaint.rows import Triplet
 
 SETTINGS = PairsSettings(thresholds=Thresholds())
 PICTURE = np.zeros((8, 8, 3), dtype=np.uint8)
-GOOD, FAR, BAD = Scores(0.3, 0.3, 0.9, 0.4), Scores(0.3, 0.3, 0.1, 0.5), Scores(0, 0, 0, 0)
 
 
-def candidate(scale: float | None = None, share: float | None = None) -> Candidate:
-    return Candidate(PICTURE, PICTURE, 1, scale, share, 7.5, 40)
+def four(*values: float | None) -> Scores:
+    return dict(zip(SCORES, values, strict=True))
 
 
-def outcome(scores: list[Scores], kept: list[int], kind: str | None = "style") -> Outcome:
-    request = Request("before", "do", "after", kind, 1)
-    drawn = [candidate(scale=0.2 + 0.1 * n) for n in range(len(scores))]
-    return Outcome(request, drawn, scores, kept)
+GOOD, FAR, BAD = four(0.3, 0.3, 0.9, 0.4), four(0.3, 0.3, 0.1, 0.5), four(0, 0, 0, 0)
+
+
+def spec(scale: float | None = None, share: float | None = None) -> CandidateSpec:
+    return CandidateSpec(0, 1, 7.5, scale, share)
+
+
+def row(scores: list[Scores], kept: list[int], kind: str | None = "style") -> ScoredRow:
+    triplet = Triplet(original_prompt="before", edit_prompt="do", edited_prompt="after", kind=kind)
+    drawn = [Candidate(spec(0.2 + 0.1 * n), PICTURE, PICTURE) for n in range(len(scores))]
+    return ScoredRow(triplet, drawn, scores, kept)
 
 
 def test_every_row_and_candidate_is_counted_once() -> None:
-    tally = count([outcome([GOOD, GOOD, FAR], [0]), outcome([BAD], [], kind=None)], SETTINGS)
+    tally = count([row([GOOD, GOOD, FAR], [0]), row([BAD], [], kind=None)], SETTINGS)
     assert tally.rows == {"kept": 1, NONE_PASSES: 1}
     assert (tally.candidates, tally.accepted) == (4, 1)
     assert tally.kinds["style"] == {"rows": 1, "rows_kept": 1, "accepted": 1}
@@ -58,8 +55,8 @@ def test_every_row_and_candidate_is_counted_once() -> None:
 
 
 def test_candidates_without_a_direction_are_counted_and_enter_no_distribution() -> None:
-    undirected = Scores(0.3, 0.3, 0.9, None)
-    tally = count([outcome([GOOD, undirected, undirected], [0])], SETTINGS)
+    undirected = four(0.3, 0.3, 0.9, None)
+    tally = count([row([GOOD, undirected, undirected], [0])], SETTINGS)
     assert tally.undirected == 2
     assert tally.rejected == {NO_DIRECTION: 2}
     assert sum(sum(bins.values()) for bins in tally.histograms["clip_direction"].values()) == 1
@@ -68,12 +65,12 @@ def test_candidates_without_a_direction_are_counted_and_enter_no_distribution() 
 
 
 def test_shards_add_up_to_what_one_would_have_been() -> None:
-    rows = [outcome([GOOD, FAR], [0]), outcome([BAD, GOOD], [1], "add"), outcome([FAR], [])]
+    rows = [row([GOOD, FAR], [0]), row([BAD, GOOD], [1], "add"), row([FAR], [])]
     whole = count(rows, SETTINGS).to_dict()
-    parts = [json.loads(json.dumps(count([row], SETTINGS).to_dict())) for row in rows]
+    parts = [json.loads(json.dumps(count([one], SETTINGS).to_dict())) for one in rows]
     assert add(parts).to_dict() == whole
     assert add([*parts, {}, {"quarantined": []}]).to_dict() == whole
-    assert add([]) == Tally()
+    assert add([]) == PairStatistics()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +86,7 @@ def test_what_is_no_number_falls_into_the_lowest_bin() -> None:
 
 
 def test_candidates_are_grouped_by_what_steered_them() -> None:
-    assert control(candidate(scale=0.15)) == "0.15"
-    assert control(candidate(share=0.3)) == "0.3–0.4"
-    assert control(candidate(share=1.0)) == "0.9–1.0"
-    assert control(candidate()) is None
+    assert spec(scale=0.15).control == "0.15"
+    assert spec(share=0.3).control == "0.3–0.4"
+    assert spec(share=1.0).control == "0.9–1.0"
+    assert spec().control is None

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from colours import TRIPLETS, ColourClip, ColourSources
 
-from overpaint.pairs.choice import choose, failures
-from overpaint.pairs.making import request_of
-from overpaint.pairs.scoring import Embeddings, four_scores, score_candidates, source_scores
-from overpaint.pairs.settings import PairsSettings, Thresholds
+from overpaint.pairs.generation import Embeddings, score_candidates, source_scores
+from overpaint.pairs.scores import Thresholds, choose, failures, score_vectors
+from overpaint.pairs.settings import PairsSettings
+from overpaint.rows import Triplet
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -24,54 +22,59 @@ def test_scores_by_hand() -> None:
     i0, i1, t0, t1 = (
         torch.nn.functional.normalize(torch.randn(5, 16, generator=draw), dim=-1) for _ in range(4)
     )
-    for row, found in enumerate(four_scores(i0, i1, t0, t1)):
+    for row, found in enumerate(score_vectors(i0, i1, t0, t1)):
         a, b, c, d = (vectors[row].double().numpy() for vectors in (i0, i1, t0, t1))
         wanted = [cosine(a, c), cosine(b, d), cosine(a, b), cosine(b - a, d - c)]
-        assert list(found.to_dict().values()) == pytest.approx(wanted, abs=1e-6)
+        assert list(found.values()) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_every_picture_and_text_is_embedded_once() -> None:
     settings = PairsSettings()
-    requests = [request_of({**row, "key": "00"}, 0) for row in TRIPLETS[:6]]
+    triplets = [Triplet.from_row(row) for row in TRIPLETS[:6]]
     method, clip = ColourSources(settings), ColourClip()
     embeddings = Embeddings(clip)  # type: ignore[arg-type]
-    sources = method.draw_sources(requests)
-    first = source_scores(embeddings, requests, sources)
-    found = score_candidates(embeddings, requests, method.draw_candidates(requests, sources))
+    sources = method.draw_sources(triplets, [0] * len(triplets))
+    first = source_scores(embeddings, triplets, sources)
+    found = score_candidates(
+        embeddings, triplets, method.draw_candidates(triplets, [0] * len(triplets), sources)
+    )
     assert len(clip.pictures) == 6 + 6 * 5
     assert len(clip.words) == len(set(clip.words)) == 3
-    assert [row[0].clip_original for row in found] == first
+    assert [row[0]["clip_original"] for row in found] == first
 
 
 def test_scores_are_those_of_their_own_row_and_candidate() -> None:
     settings = PairsSettings(controlnet_conditioning_scales=(0.0, 1.0))
-    requests = [request_of({**row, "key": "00"}, 0) for row in TRIPLETS[:2]]
+    triplets = [Triplet.from_row(row) for row in TRIPLETS[:2]]
     method = ColourSources(settings)
-    sources = method.draw_sources(requests)
-    candidates = method.draw_candidates(requests, sources)
-    found = score_candidates(Embeddings(ColourClip()), requests, candidates)  # type: ignore[arg-type]
+    sources = method.draw_sources(triplets, [0] * len(triplets))
+    candidates = method.draw_candidates(triplets, [0] * len(triplets), sources)
+    found = score_candidates(Embeddings(ColourClip()), triplets, candidates)  # type: ignore[arg-type]
     for edited, kept in found:
-        assert edited.clip_direction > 0.99 > 0.2 > edited.clip_image  # another colour altogether
-        assert kept.clip_image > 0.99 > 0.2 > kept.clip_edited  # the colour it had
+        assert (
+            edited["clip_direction"] > 0.99 > 0.2 > edited["clip_image"]
+        )  # another colour altogether
+        assert kept["clip_image"] > 0.99 > 0.2 > kept["clip_edited"]  # the colour it had
 
 
 def test_equal_captions_have_no_direction_and_come_last() -> None:
     """None, not a number of rounding: it passes no threshold of direction, and none asks for it."""
     row = {"original_prompt": "a red car", "edit_prompt": "x", "edited_prompt": "a red car"}
-    requests = [request_of({**row, "kind": None, "key": "00"}, 0)]
+    triplets = [Triplet.from_row(row)]
     settings = PairsSettings(controlnet_conditioning_scales=(0.0, 1.0))
     method = ColourSources(settings)
-    drawn = method.draw_candidates(requests, method.draw_sources(requests))
-    ((first, *_),) = score_candidates(Embeddings(ColourClip()), requests, drawn)  # type: ignore[arg-type]
-    assert first.clip_direction is None
-    assert first.to_dict()["clip_direction"] is None
+    drawn = method.draw_candidates(
+        triplets, [0] * len(triplets), method.draw_sources(triplets, [0] * len(triplets))
+    )
+    ((first, *_),) = score_candidates(Embeddings(ColourClip()), triplets, drawn)  # type: ignore[arg-type]
+    assert first["clip_direction"] is None
     asks = Thresholds(clip_edited=None, clip_image=None, clip_direction=0.0)
     assert failures(first, asks) == ["clip_direction"]
     free = Thresholds(clip_edited=None, clip_image=None, clip_direction=None)
     assert failures(first, free) == []
-    assert choose([first, replace(first, clip_direction=-0.2)], free, keep=2) == [1, 0]
+    assert choose([first, {**first, "clip_direction": -0.2}], free, keep=2) == [1, 0]
 
 
 def test_rows_without_candidates_have_no_scores() -> None:
-    requests = [request_of({**TRIPLETS[0], "key": "00"}, 0)]
-    assert score_candidates(Embeddings(ColourClip()), requests, [[]]) == [[]]  # type: ignore[arg-type]
+    triplets = [Triplet.from_row(TRIPLETS[0])]
+    assert score_candidates(Embeddings(ColourClip()), triplets, [[]]) == [[]]  # type: ignore[arg-type]
