@@ -28,13 +28,9 @@ def to_pixels(images: Sequence[Image.Image]) -> Tensor:
 
 def to_bytes(pixels: Tensor) -> np.ndarray:
     """(B, 3, H, W) in [-1, 1] (clipped) to uint8 (B, H, W, 3)."""
-    array: np.ndarray = _to_uint8(pixels).cpu().numpy()
-    return array
-
-
-def _to_uint8(pixels: Tensor) -> Tensor:
     unit = (pixels.float() * 0.5 + 0.5).clamp(0.0, 1.0)
-    return (unit * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1)
+    array: np.ndarray = (unit * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return array
 
 
 @torch.inference_mode()
@@ -54,13 +50,9 @@ def decode_latents(model: Components, latents: Tensor) -> np.ndarray:
     """
     latents = latents.to(model.vae.dtype) / model.vae.config.scaling_factor
     pixels = model.vae.decode(latents, return_dict=False)[0]
-    finite = torch.isfinite(pixels).all()
-    # One read for both: the pictures, and a last byte that says whether they are numbers.
-    read = torch.cat([_to_uint8(pixels).flatten(), finite.to(torch.uint8).view(1)]).cpu()
-    if not read[-1]:
+    if not bool(torch.isfinite(pixels).all()):
         raise NotANumberError(not_a_number(model.dtype))
-    pictures: np.ndarray = read[:-1].view(len(pixels), *pixels.shape[2:], 3).numpy()
-    return pictures
+    return to_bytes(pixels)
 
 
 def not_a_number(dtype: torch.dtype) -> str:
