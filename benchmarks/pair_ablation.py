@@ -30,10 +30,10 @@ from random import Random
 from typing import Any
 
 from overpaint.cli import main as overpaint
-from overpaint.evaluation.cases import scene_cases
 from overpaint.evaluation.evaluate import evaluate
-from overpaint.evaluation.origin import Judges
-from overpaint.evaluation.runs import SamplingSettings
+from overpaint.evaluation.judges import Judges
+from overpaint.evaluation.settings import SamplingSettings
+from overpaint.evaluation.sources import scene_cases
 from overpaint.metrics.intervals import Estimate
 from overpaint.models.names import PARENT
 from overpaint.pairs.scores import SCORES, Thresholds, choose

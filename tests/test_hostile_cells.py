@@ -23,7 +23,7 @@ from PIL import Image
 from overpaint.artifact import Artifact
 from overpaint.cells import pairs_digest, picture_of, text_of
 from overpaint.errors import UserError
-from overpaint.evaluation.cases import read_cases
+from overpaint.evaluation.sources import read_cases
 from overpaint.formats import read_rows
 from overpaint.parquet import ParquetRows
 from overpaint.rows import PAIR_COLUMNS, pair_features, png_bytes

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from overpaint.errors import UserError
+from overpaint.errors import UserError, install_extra
 
 GIB = 1 << 30
 
@@ -155,8 +155,9 @@ def _extra(name: str) -> Finding:
     """Whether every package that the extra `name` asks for is installed."""
     missing = [package for package in packages_of_extra(name) if not _installed(package)]
     if missing:
-        how = f"pip install 'overpaint[{name}]'"
-        return Finding(name, "note", f"extra not installed (lacks {', '.join(missing)}): {how}")
+        lacks = ", ".join(missing)
+        text = f"extra not installed (lacks {lacks}): {install_extra(name)}."
+        return Finding(name, "note", text)
     return Finding(name, "fine", "extra installed.")
 
 
@@ -190,7 +191,10 @@ def usable_cores() -> int:
 
 def memory_bytes() -> int:
     """Memory that this process may use: the machine's, or its container's limit if lower."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    import psutil
+
+    machine: int = psutil.virtual_memory().total
+    # psutil does not look at a container's limit.
     for limit_file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             text = Path(limit_file).read_text().strip()

@@ -44,7 +44,8 @@ class ParquetRows:
                 the first.
         """
         self.folder = Path(folder)
-        self._files = [_File(Path(path)) for path in paths]
+        self.paths = [Path(path) for path in paths]
+        self._files = [_File(path) for path in self.paths]
         self.column_names: list[str] = self._files[0].columns
         for file in self._files[1:]:
             if set(file.columns) != set(self.column_names):

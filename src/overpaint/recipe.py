@@ -24,7 +24,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -35,6 +34,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic.fields import FieldInfo
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from overpaint.errors import UserError
 from overpaint.files import encoding_of, read_bytes
@@ -234,15 +234,15 @@ class _Source:
             raise UserError(f"{path} must hold keys and values, such as `name: mine`.")
         return tree
 
-    def _note_places(self, node: yaml.Node, path: tuple[str, ...]) -> None:
+    def _note_places(self, node: Node, path: tuple[str, ...]) -> None:
         """Remember the line of every key, and refuse a key that stands twice (YAML keeps one)."""
         if id(node) in self._noted:  # an alias
             return
         self._noted.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, SequenceNode):
             for index, item in enumerate(node.value):
                 self._note_places(item, (*path, str(index)))
-        if not isinstance(node, yaml.MappingNode):
+        if not isinstance(node, MappingNode):
             return
         for key, value in node.value:
             line = f"line {key.start_mark.line + 1}"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from overpaint.evaluation.runs import CaseResult
-from overpaint.report.schema import make_report, model_report, write_report
+from overpaint.report.schema import CaseResult, make_report, model_report, write_report
 
 HEAVY = ("torch", "diffusers", "transformers", "datasets", "pyarrow")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 import unicodedata
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from overpaint.cli import main
-from overpaint.cli._edit_outputs import Outputs, plan_outputs, stem_of
+from overpaint.cli._edit_outputs import Origin, Outputs, plan_outputs, stem_of
 from overpaint.cli.edit import _told_apart
 from overpaint.errors import UserError
 from tiny import build_tiny_pipeline
@@ -63,9 +64,10 @@ def outputs(path: Path | str, count: int = 1) -> Outputs:
 def written(path: Path, count: int) -> Outputs:
     """As if `edit` had written there."""
     made = outputs(path, count)
-    made.write([Image.new("RGB", (16, 16), (i, 0, 0)) for i in range(count)], [{"seed": 0}] * count)
+    origin = Origin("mine.png", ["make it night"], {"--seed": 0}, {"seed": 0})
+    made.write([Image.new("RGB", (16, 16), (i, 0, 0)) for i in range(count)], [origin] * count)
     if made.has_sheet:
-        made.write_sheet(Image.new("RGB", (32, 16)))
+        made.write_sheet(Image.new("RGB", (32, 16)), origin)
     return made
 
 
@@ -179,6 +181,78 @@ def test_fewer_results_leave_no_stale_ones(here):
         mine = [f"out-{i}.png" for i in range(count if count > 1 else 0)]
         assert names(here) == sorted(["out.png", "out-8.png", "out-9.png", *mine])
     assert len(list(here.glob("out*.jpg"))) == 4
+
+
+@pytest.mark.parametrize("count", [2, 10, 11, 25, 101])
+def test_results_sort_by_name_in_their_order(count):
+    results = [path.name for path in outputs("out.png", count).results]
+    assert results == sorted(results)
+    assert len(set(results)) == count
+
+
+def test_results_of_another_count_are_cleared_whatever_their_digits(here):
+    written(Path("out.png"), 12)
+    assert "out-03.png" in names(here)
+    written(Path("out.png"), 3).sweep([])
+    assert names(here) == ["out-0.png", "out-1.png", "out-2.png", "out.png"]
+
+
+def test_a_sweep_writes_its_sheet_alone_unless_asked(run, here):
+    words = (picture("mine.png"), "make it night", "-o", "out.png", "--sweep")
+    axes = ("--guidance-scale", "1,2", "--image-guidance-scale", "1,1.5")
+    assert run(*words, *axes, "--singles")[0] == 0
+    assert names(here) == ["mine.png", *(f"out-{i}.png" for i in range(4)), "out.png"]
+    code, out, _ = run(*words, *axes, "--json")
+    assert code == 0
+    assert names(here) == ["mine.png", "out.png"]  # those of the run before would be stale
+    assert [result["path"] for result in json.loads(out)["results"]] == [None] * 4
+    assert run("mine.png", "make it night", "--singles")[0] == 2
+
+
+# What is told in a picture of what made it
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["make it night", "add a red apple", "--seed", "3", "--num", "2"],
+        ["make it night", 'it\'s "dark"; $HOME', "--each", "--guidance-scale", "2.125"],
+        ["-i", "--help", "--resolution", "24", "--num", "2", "--image-guidance-scale", "1.3"],
+    ],
+)
+def test_a_picture_tells_the_command_that_makes_it_again(run, folder, here, words):
+    Image.linear_gradient("L").resize((24, 24)).convert("RGB").save("mine.png")
+    assert run("mine.png", *words, "-o", "out.png")[0] == 0
+    with Image.open("out-1.png") as made:
+        program, verb, *told = shlex.split(made.text["Description"])
+        assert (program, verb) == ("overpaint", "edit")
+        assert made.text["Software"].startswith("overpaint ")
+        assert main([verb, "-o", "again.png", *told]) == 0
+        assert Image.open("again.png").tobytes() == made.tobytes()
+
+
+def test_a_sheet_tells_the_command_that_makes_it_again(run, folder, here):
+    words = ("make it night", "--sweep", "--guidance-scale", "1,2", "--image-guidance-scale", "1")
+    assert run(picture("mine.png"), *words, "-o", "out.png")[0] == 0
+    with Image.open("out.png") as made:
+        told = shlex.split(made.text["Description"])[1:]
+        assert main([*told, "-o", "again.png"]) == 0
+        assert Image.open("again.png").tobytes() == made.tobytes()
+        results = json.loads(made.text["overpaint"])["results"]
+        assert [result["guidance_scale"] for result in results] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("/home/me/secret place/cat.png", "cat.png"),
+        ("https://me:secret@example.com/cat.png?key=secret", "https://example.com/cat.png"),
+    ],
+)
+def test_what_is_told_holds_no_folder_and_no_secret(source, told):
+    texts = Origin(source, ["make it night"], {}, {}).metadata()
+    assert shlex.split(texts["Description"])[2] == told
+    assert "secret" not in str(texts)
 
 
 def test_a_rerun_of_the_command_with_fewer_results(run, here):

@@ -41,9 +41,7 @@ def test_a_report_of_two_models_and_one_that_is_broken(models, tmp_path, capfd) 
     out, err = capfd.readouterr()
     printed = json.loads(out)
     assert set(printed["scores"]) == {"one", "two"}
-    assert any(
-        "nan was left out: the model's output is not a number" in n for n in printed["notes"]
-    )
+    assert any("nan was left out: the vae" in n and "no numbers" in n for n in printed["notes"])
     assert "DINO similarity was left out" in err
     report = Report.model_validate_json((tmp_path / "report.json").read_text())
     assert [model.label for model in report.models] == ["one", "two"]
@@ -164,7 +162,7 @@ def test_an_option_of_a_part_asks_for_the_part(words, part, tmp_path, monkeypatc
         seen.append({name: getattr(settings, name) for name in ("curve", "galleries", "bias")})
         raise UserError("enough")
 
-    monkeypatch.setattr("overpaint.evaluation.from_settings.evaluate_as_set", stop)
+    monkeypatch.setattr("overpaint.evaluation.stage.evaluate_with_settings", stop)
     assert run("nano", "-o", tmp_path, *words) == 1
     assert run("nano", "-o", tmp_path, *words, f"--no-{part}") == 1
     assert [found[part] for found in seen] == [True, False]

@@ -74,6 +74,35 @@ def test_captions_and_headers_are_drawn() -> None:
     assert np.asarray(headed)[top:, : left - 2].min() < 150, "no row header"
 
 
+def test_the_lead_stands_above_the_rows_with_the_title_beside_it() -> None:
+    red, green, blue = COLOURS[:3]
+    for rows in (1, 2):
+        cells = [Cell(plain(c)) for c in (green, blue)]
+        sheet = contact_sheet(
+            cells, 2 // rows, title="word " * 60, subtitle="option " * 60, lead=Cell(plain(red)),
+            row_headers=["x"] * rows,
+        )  # fmt: skip
+        lead, first = area(sheet, red), area(sheet, green)
+        area(sheet, blue)
+        assert lead[2:] == first[2:]
+        assert lead[1] + lead[3] < first[1]
+        beside = np.asarray(sheet)[: first[1], lead[0] + lead[2] + 2 :]
+        assert beside.min() < 100, "no title"
+        assert np.asarray(sheet)[:, -8:].min() == 255, "words run out of the sheet"
+
+
+@pytest.mark.parametrize("size", [(64, 64), (300, 8)])
+def test_long_row_headers_break_and_never_meet(size: tuple[int, int]) -> None:
+    cells = [Cell(plain(c, size)) for c in COLOURS[:3]]
+    short = contact_sheet(cells, 1, row_headers=["a"] * 3, side=300)
+    sheet = contact_sheet(cells, 1, row_headers=["turn it into a house " * 9] * 3, side=300)
+    assert sheet.width < short.width + 240
+    left = area(sheet, COLOURS[0])[0]
+    inked = (np.asarray(sheet)[:, : left - 4].min(axis=(1, 2)) < 200).astype(int)
+    blank = np.diff(np.flatnonzero(inked))
+    assert (blank > 10).sum() == 2, "headers of two rows run together"
+
+
 def test_a_white_picture_can_be_told_from_the_paper() -> None:
     assert np.asarray(contact_sheet([Cell(plain((255, 255, 255)))], 1)).min() < 255
 

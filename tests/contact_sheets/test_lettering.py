@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Literal
+
 import pytest
 from PIL import Image, ImageDraw
 
@@ -46,16 +49,44 @@ def test_no_text_is_no_lines() -> None:
     assert set_line("", 17).width == set_line("", 17).height == 0
 
 
-def test_accents_are_dropped_where_no_font_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lettering, "_SYSTEM_FONTS", ())
-    assert wrap("été", 17, 200, max_lines=1).lines == ("ete",)
-    assert wrap("猫", 17, 200, max_lines=1).lines == ("猫",)  # drawn as a box
+OWN = [
+    "seed 3 · text 7.5 · “make it dark”… → × ≥ ✓",
+    "été Überführe die Façade Łódź İstanbul Dvořák tiếng Việt",
+    "γάτα σε σκύλο, ἀρχή",
+    "кошка в собаку, ґанок, Қазақ",
+    "կատու, კატა",
+]
 
 
-def test_plain_latin_needs_no_font_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a sheet looks the same everywhere."""
+@pytest.mark.parametrize("text", OWN)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_the_package_s_font_has_most_alphabets(
+    monkeypatch: pytest.MonkeyPatch, text: str, form: Literal["NFC", "NFD"]
+) -> None:
+    """So that a sheet looks the same everywhere, whatever way accents are written in."""
     monkeypatch.setattr(lettering, "_system_font", lambda *_: pytest.fail("looked for a font"))
-    font_for("seed 3 · text 7.5 · “make it dark”…", 17)
+    words = set_line(unicodedata.normalize(form, text), 17)
+    assert words.lines == (text,)
+    assert words.font is font_for("a", 17)
+
+
+def test_letters_that_no_font_has_are_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lettering, "_SYSTEM_FONTS", ())
+    assert wrap("猫 cat", 17, 200, max_lines=1).lines == ("猫 cat",)
+
+
+def test_the_system_s_fonts_are_asked_for_other_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(lettering, "_system_font", lambda name, _: asked.append(name))
+    font_for("猫", 17)
+    assert set(asked) == set(lettering._SYSTEM_FONTS)
+
+
+def test_a_no_break_space_keeps_two_words_on_a_line() -> None:
+    option = "--guidance-scale\N{NO-BREAK SPACE}7.5"
+    width = set_line(option, 17).width + 30
+    lines = wrap(f"--seed\N{NO-BREAK SPACE}3 {option} and more", 17, width, max_lines=9).lines
+    assert option in lines[1]
 
 
 def test_words_are_drawn_within_their_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 import torch
 from PIL import Image
 
-from overpaint.editing.editor import Edit
+from overpaint.editing.editor import Edit, Editor
 from overpaint.errors import UserError
 from overpaint.models import EditDefaults
 
@@ -31,6 +32,9 @@ class FakeEditor:
         )
 
     def _one(self, picture: Image.Image, text: str, seed: int, **settings: object) -> Edit:
+        unknown = settings.keys() - inspect.signature(Editor.edit_each).parameters.keys()
+        if unknown:
+            raise TypeError(f"an Editor takes no {unknown}")
         scales = [
             value if isinstance(value := settings.get(name), float) else getattr(own, name)
             for own in [self.model.defaults]
@@ -71,10 +75,10 @@ class FakeEditor:
         guidance_scales: Sequence[float],
         image_guidance_scales: Sequence[float],
         seed: int = 0,
-        **_: object,
+        **s: object,
     ) -> list[Edit]:
         return [
-            self._one(image, text, seed, guidance_scale=t, image_guidance_scale=i)
+            self._one(image, text, seed, guidance_scale=t, image_guidance_scale=i, **s)
             for i in image_guidance_scales
             for t in guidance_scales
         ]

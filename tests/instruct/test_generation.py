@@ -19,6 +19,7 @@ from overpaint.instruct.generation import generate, read_summary, write_rows
 from overpaint.instruct.kinds import KINDS
 from overpaint.instruct.settings import InstructSettings
 from overpaint.instruct.writing import Request, Writing
+from page_check import check_page
 from tiny_language import CAPTIONS
 
 THINGS = "cat fox boat lamp kite drum vase coin harp sled tent oven fern crab bell sock".split()
@@ -171,7 +172,8 @@ def test_the_page_shows_rows_and_escapes_them(tmp_path: Path) -> None:
     assert "&lt;b&gt;on&lt;/b&gt; the beach &amp; more with a" in page
     assert "<b>" not in page
     assert "<script" not in page
-    assert "http" not in page
+    check_page(page)
+    assert page.index('id="rows"') < page.index('id="figures"') < page.index('id="rejected"')
 
 
 def test_a_stock_loader_reads_the_folder(captions: Path, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case
 from overpaint.evaluation.scoring import METRICS, Scorer
-from overpaint.metrics.embedding import load_dino
-from overpaint.metrics.pixelwise import l1_distance, l2_distance
-from overpaint.metrics.retrieval import psnr
-from overpaint.models.clip import directional_similarity, load_clip
+from overpaint.metrics.embedding import directional_similarity
+from overpaint.metrics.pixelwise import l1_distance, l2_distance, psnr
+from overpaint.models.clip import load_clip
+from overpaint.models.dino import load_dino
 
 
 @pytest.fixture(scope="module")

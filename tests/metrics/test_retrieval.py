@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from overpaint.evaluation.accuracy import METHODS, benchmark_examples, edit_accuracy
-from overpaint.metrics.retrieval import is_retrieved, psnr
+from overpaint.metrics.pixelwise import psnr
+from overpaint.metrics.retrieval import is_retrieved
 from overpaint.scenes.edits import KINDS, kinds_of
 from overpaint.scenes.examples import SPLITS
 

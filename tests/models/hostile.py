@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import torch
 
 from overpaint.instruct.models import load_language_model
-from overpaint.metrics.embedding import load_dino
 from overpaint.models import load_model
 from overpaint.models.clip import load_clip
+from overpaint.models.dino import load_dino
 from overpaint.models.loading import load_network
 from tiny import LATENT_CHANNELS, build_tiny_pipeline, build_tiny_tokenizer, tiny_controlnet
 from tiny_language import build_tiny_language_model

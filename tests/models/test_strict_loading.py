@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from overpaint.errors import UserError
 from overpaint.instruct.models import load_language_model
-from overpaint.metrics.embedding import load_dino
 from overpaint.models.clip import load_clip
+from overpaint.models.dino import load_dino
 from overpaint.models.loading import load_network
 from overpaint.models.single_file import load_single_file
 from tiny import build_tiny_pipeline, build_tiny_tokenizer, tiny_controlnet

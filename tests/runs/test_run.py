@@ -25,10 +25,10 @@ pytest.importorskip("llguidance", reason="needs the extra llm")
 Captured = pytest.CaptureFixture[str]
 MADE = ("triplets", "pairs")
 PRELOADED = [
-    "overpaint.evaluation.from_settings",
+    "overpaint.evaluation.stage",
     "overpaint.instruct.opening",
     "overpaint.pairs.stage",
-    "overpaint.runs.running",
+    "overpaint.runs.run",
     "overpaint.training.editor",
 ]
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overpaint.metrics.intervals import Estimate, estimate
-from overpaint.metrics.retrieval import mean_squared_error
+from overpaint.metrics.pixelwise import mean_squared_error
 from overpaint.scenes.captions import caption, sample_voice
 from overpaint.scenes.catalogue import COLOURS, Role, World, catalogue, things
 from overpaint.scenes.edits import sometimes_edited

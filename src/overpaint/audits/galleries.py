@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from hashlib import sha256
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel
 
+from overpaint.audits.settings import GallerySettings
 from overpaint.editing import Editor
-from overpaint.evaluation.kept import kept_result
-from overpaint.evaluation.runs import SamplingSettings
+from overpaint.evaluation.audit import AuditContext
+from overpaint.evaluation.cache import cached_result
+from overpaint.evaluation.settings import SamplingSettings
 from overpaint.html.rendering import data_address
-from overpaint.metrics.definitions import PSNR_CEILING
+from overpaint.images import load_image
 from overpaint.metrics.intervals import estimate
-from overpaint.metrics.pixelwise import Pixels
-from overpaint.metrics.retrieval import psnr
+from overpaint.metrics.pixelwise import Pixels, capped_psnr
 from overpaint.progress import track
-from overpaint.report.sections import Drift
+from overpaint.report.sections import Drift, Findings, Gallery, Shot
 from overpaint.scenes.catalogue import Thing, World, things
 from overpaint.scenes.dataset import drawn_by
 from overpaint.scenes.edits import sample_edit
@@ -39,22 +39,64 @@ GRID_TEXT = (0.5, 1.0, 1.5, 2.0)  # times the model's own s_T
 GRID_IMAGE = (0.0, 1.0, 2.0, 4.0)  # times the model's own s_I - 1, above 1
 
 
-class Shot(BaseModel):
-    """A picture as a data: address, and the words below it."""
+@dataclass(frozen=True)
+class Galleries:
+    """Galleries of one picture, and of scenes that are edited in turn."""
 
-    picture: str
-    caption: str
+    settings: GallerySettings
+    picture: Image.Image | None = None
+    """None: that of the first case"""
+    name: ClassVar[str] = "galleries"
 
+    @classmethod
+    def asked_for(cls, settings: GallerySettings) -> Galleries | None:
+        """None where the settings do not ask for them.
 
-class Gallery(BaseModel):
-    """Pictures in rows of equal length; rows and columns may have names."""
+        Raises:
+            UserError: the picture cannot be read.
+        """
+        picture = None if settings.picture is None else load_image(settings.picture)
+        return cls(settings, picture) if settings.galleries else None
 
-    title: str
-    text: str
-    columns: int
-    shots: list[Shot]
-    rows: list[str] = []
-    heads: list[str] = []
+    def origin(self) -> dict[str, Any]:
+        """See `Audit`."""
+        return {
+            "drift_scenes": self.settings.drift_scenes,
+            "picture": None if self.picture is None else _digest(self.picture),
+            "instructions": self.settings.instructions,
+        }
+
+    def examine(self, context: AuditContext) -> Findings:
+        """See `Audit`."""
+        still = self._of_one_picture(context)
+        drift, in_turn = sequential_edits(context, self.settings.drift_scenes)
+        return Findings(drift=drift, galleries=[*still, in_turn])
+
+    def _of_one_picture(self, context: AuditContext) -> list[Gallery]:
+        editor, sampling = context.editor, context.sampling
+        asked = self.settings.instructions
+        picture, text = self.picture, (asked or ("",))[0]
+        if picture is None:
+            (first,) = context.cases.first(1)
+            picture, text = first.original, text or first.instruction
+        text = text or CONTEXTS[0]
+        contexts = asked if len(asked) > 1 else CONTEXTS
+        shown = {"texts": [text, *contexts], "picture": _digest(picture)}
+        galleries: dict[str, Callable[[], Gallery]] = {
+            "contexts": lambda: contextual_edits(editor, picture, sampling, contexts),
+            "noise": lambda: latent_noise(editor, picture, text, sampling),
+            "scales": lambda: scale_grid(editor, picture, text, sampling),
+        }
+        return [
+            Gallery.model_validate(
+                cached_result(
+                    context.folder / "galleries",
+                    {**context.origin, "gallery": name, **shown},
+                    lambda f=make: f().model_dump(),  # type: ignore[misc]
+                )
+            )
+            for name, make in galleries.items()
+        ]
 
 
 @dataclass(frozen=True)
@@ -111,12 +153,15 @@ def scale_grid(
     gain = best.image_guidance_scale - 1 or 0.5
     text_scales = [round(best.guidance_scale * factor, 3) for factor in GRID_TEXT]
     image_scales = [round(1 + gain * factor, 3) for factor in GRID_IMAGE]
+    others = settings.for_editor()
+    del others["guidance_scale"], others["image_guidance_scale"]
     edits = editor.sweep(
         picture,
         text,
         guidance_scales=text_scales,
         image_guidance_scales=image_scales,
-        **settings.model_dump(exclude={"guidance_scale", "image_guidance_scale"}),
+        seed=settings.seed,
+        **others,
     )
     return Gallery(
         title="One edit, both guidance scales",
@@ -128,40 +173,31 @@ def scale_grid(
     )
 
 
-def sequential_edits(
-    editor: Editor,
-    settings: SamplingSettings,
-    folder: Path,
-    origin: Mapping[str, Any],
-    *,
-    scenes: int = 24,
-    seed: int = 0,
-    split: Split = "heldout",
-    world: World = "small",
-) -> tuple[Drift, Gallery]:
+def sequential_edits(context: AuditContext, scenes: int) -> tuple[Drift, Gallery]:
     """Edits in turn, each of the last one's result, and what happens to pixels they never name.
 
     Scenes are drawn at the model's native size. After turn k, PSNR is taken between the first
-    picture and the result over the pixels that no right answer so far has changed. `origin` is what
-    the results are made from, but for the scenes; see `kept.kept_result`.
+    picture and the result over the pixels that no right answer so far has changed. The gallery
+    shows the first two scenes.
     """
-    size = editor.model.native_size
-    sequels = [sample_sequel(derive_seed(seed, "sequel", i), split, world, size)
-               for i in range(scenes)]  # fmt: skip
-    kept: list[list[float | None]] = [[] for _ in range(TURNS)]
-    shown: list[Shot] = []
+    editor, sampling, cases = context.editor, context.sampling, context.cases.settings
+    split, world = cases.get("split", "heldout"), cases.get("world", "small")
+    seed, size = sampling.seed, editor.model.native_size
     drawn = {"seed": seed, "split": split, "world": world, "size": size, "drawn by": drawn_by()}
-    for index, sequel in enumerate(track(sequels, "edits in turn")):
-
-        def compute(sequel: Sequel = sequel) -> dict[str, object]:
-            return _edit_sequel(editor, sequel, settings)
-
-        result = kept_result(folder, {**origin, "sequel": {**drawn, "index": index}}, compute)
+    values: list[list[float | None]] = [[] for _ in range(TURNS)]
+    shown: list[Shot] = []
+    for index in track(range(scenes), "edits in turn"):
+        sequel = sample_sequel(derive_seed(seed, "sequel", index), split, world, size)
+        result = cached_result(
+            context.folder / "galleries",
+            {**context.origin, "sequel": {**drawn, "index": index}},
+            lambda s=sequel: _edit_sequel(editor, s, sampling),  # type: ignore[misc]
+        )
         for turn, value in enumerate(result["untouched_psnr"]):
-            kept[turn].append(value)
+            values[turn].append(value)
         if index < 2:
             shown += [Shot.model_validate(one) for one in result["shots"]]
-    drift = Drift(scenes=scenes, untouched_psnr=[estimate(values) for values in kept])
+    drift = Drift(scenes=scenes, untouched_psnr=[estimate(column) for column in values])
     return drift, Gallery(
         title="Edits in turn",
         text="Each edit is made of the result of the one before it; below each picture the PSNR "
@@ -201,14 +237,19 @@ def _edit_sequel(editor: Editor, sequel: Sequel, settings: SamplingSettings) -> 
     values: list[float | None] = []
     shots = [shot(picture, "the picture")]
     for edit, mask in zip(edits, sequel.untouched, strict=True):
-        value = psnr(np.asarray(edit.image), sequel.original, mask)
-        value = None if value is None else min(value, PSNR_CEILING)
+        value = capped_psnr(np.asarray(edit.image), sequel.original, mask)
         values.append(value)
-        kept = "nothing untouched" if value is None else f"{value:.1f} dB"
-        shots.append(shot(edit.image, f"{edit.instruction} ({kept})"))
+        words = "nothing untouched" if value is None else f"{value:.1f} dB"
+        shots.append(shot(edit.image, f"{edit.instruction} ({words})"))
     return {"untouched_psnr": values, "shots": [one.model_dump() for one in shots]}
 
 
 def shot(image: Image.Image, caption: str) -> Shot:
     """A picture for the page."""
     return Shot(picture=data_address(image), caption=caption)
+
+
+def _digest(picture: Image.Image) -> str:
+    """SHA-256 of a picture's mode, size and pixels."""
+    words = f"{picture.mode} {picture.size} ".encode()
+    return sha256(words + picture.tobytes()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from overpaint import __version__
 from overpaint.errors import UserError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 MARK = "overpaint"
-"""The key under which our pictures carry what made them, and by which we know them as ours."""
+"""The key of the metadata, one JSON object, that tells what made a picture; by it we know our own."""
 
 # What some file system forbids in a name, and control characters.
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
@@ -30,11 +32,13 @@ _STEM_BYTES = 150  # of the 255 that a name may have
 class Outputs:
     """The files of one edited picture: `path`, or a contact sheet there and its results beside it.
 
-    The results of OUT.png are OUT-0.png, OUT-1.png, ...; each carries what made it.
+    The results of OUT.png are OUT-0.png, OUT-1.png, ..., of more than ten OUT-00.png, ..., so that
+    they sort by name; each carries what made it. Without `singles` the sheet is all that is written.
     """
 
     path: Path
     count: int
+    singles: bool = True
 
     @property
     def has_sheet(self) -> bool:
@@ -46,7 +50,9 @@ class Outputs:
         """Where the pictures go."""
         if not self.has_sheet:
             return [self.path]
-        return [self.path.with_stem(f"{self.path.stem}-{i}") for i in range(self.count)]
+        digits = len(str(self.count - 1))
+        stems = [f"{self.path.stem}-{i:0{digits}d}" for i in range(self.count)]
+        return [self.path.with_stem(stem) for stem in stems] if self.singles else []
 
     @property
     def files(self) -> list[Path]:
@@ -78,22 +84,20 @@ class Outputs:
                     "give the result another name with -o, or move that file away."
                 )
 
-    def write(
-        self, images: Sequence[Image.Image], made_by: Sequence[Mapping[str, Any]]
-    ) -> list[Path]:
+    def write(self, images: Sequence[Image.Image], made_by: Sequence[Origin]) -> list[Path]:
         """Write the results, what made them in their metadata; gives their paths."""
         from overpaint.images import save_image
 
         beside = {"contact_sheet": self.path.name} if self.has_sheet else {}
-        for path, image, how in zip(self.results, images, made_by, strict=True):
-            save_image(image, path, metadata={MARK: json.dumps({**how, **beside})})
+        for path, image, origin in zip(self.results, images, made_by, strict=False):
+            save_image(image, path, metadata=origin.metadata(**beside))
         return self.results
 
-    def write_sheet(self, sheet: Image.Image) -> None:
+    def write_sheet(self, sheet: Image.Image, origin: Origin) -> None:
         """Write the contact sheet of several results."""
         from overpaint.images import save_image
 
-        save_image(sheet, self.path, metadata={MARK: json.dumps({"results": self.count})})
+        save_image(sheet, self.path, metadata=origin.metadata())
 
     def sweep(self, inputs: Sequence[str]) -> None:
         """Delete the results that an earlier run of the same output left beyond those of this one.
@@ -108,7 +112,83 @@ class Outputs:
                 file.unlink(missing_ok=True)
 
 
-def plan_outputs(pictures: Sequence[str], output: str | None, results: int) -> list[Outputs]:
+@dataclass(frozen=True)
+class Origin:
+    """What pictures were made from: enough for a command line that makes them again."""
+
+    picture: str
+    instructions: Sequence[str]
+    options: Mapping[str, Any]
+    """by name (`--seed`); True is a flag, None one that was not given, a list is joined by commas"""
+    settings: Mapping[str, Any]
+    """JSON values by name"""
+
+    def of(self, made: Mapping[str, Any]) -> Origin:
+        """The origin of one result: `made` are its instructions, seed and scales."""
+        own = {f"--{name.replace('_', '-')}": made[name] for name in made if name != "instructions"}
+        return Origin(
+            self.picture,
+            made["instructions"],
+            {**own, **self.options},
+            {**made, **self.settings},
+        )
+
+    def of_all(self, results: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Origin:
+        """The origin of the contact sheet of `results`, which one run with `options` made."""
+        return Origin(
+            self.picture,
+            self.instructions,
+            {**options, **self.options},
+            {"results": list(results), **self.settings},
+        )
+
+    def given(self) -> dict[str, Any]:
+        """The options that have a value."""
+        return {name: value for name, value in self.options.items() if value is not None}
+
+    def command(self) -> str:
+        """The command line; the edited picture stands in it without its folder or its secrets."""
+        options = [
+            word
+            for name, value in self.given().items()
+            if value is not False
+            for word in ([name] if value is True else [name, _typed(value)])
+        ]
+        end = ["--"] if any(text.startswith("-") for text in self.instructions) else []
+        words = [*options, *end, _without_place(self.picture), *self.instructions]
+        typed = shlex.join(["overpaint", "edit", *words])
+        return typed.encode("utf-8", "replace").decode()  # a file's name may be no text
+
+    def metadata(self, **more: Any) -> dict[str, str]:
+        """Texts for the file, by key."""
+        settings = {"instructions": list(self.instructions), **self.settings, **more}
+        return {
+            MARK: json.dumps({**settings, "version": __version__}),
+            "Description": self.command(),
+            "Software": f"overpaint {__version__}",
+        }
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_typed, value))
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _without_place(picture: str) -> str:
+    from overpaint.images import is_url
+
+    if is_url(picture):
+        from overpaint.fetch import shown_url
+
+        return shown_url(picture)
+    return Path(picture).name
+
+
+def plan_outputs(
+    pictures: Sequence[str], output: str | None, results: int, *, singles: bool = True
+) -> list[Outputs]:
     """The files that each of `pictures` (paths or addresses) yields, no two of one name.
 
     `output` is what -o says: a file, or a folder for any number of pictures; by default they go
@@ -123,14 +203,14 @@ def plan_outputs(pictures: Sequence[str], output: str | None, results: int) -> l
                 f"-o {output} names one file, but there are {len(pictures)} pictures: "
                 "name a folder for them."
             )
-        return [Outputs(Path(output), results)]
+        return [Outputs(Path(output), results, singles)]
     folder, taken, planned = Path(output or ""), set[str](), []
     for picture in pictures:
         stem = stem_of(picture)
         names = (f"{stem}{f'-{n}' if n > 1 else ''}-edited.png" for n in count(1))
         name = next(name for name in names if _folded(name) not in taken)
         taken.add(_folded(name))
-        planned.append(Outputs(folder / name, results))
+        planned.append(Outputs(folder / name, results, singles))
     return planned
 
 

@@ -36,9 +36,9 @@ EngineOption = Annotated[
     EngineKind | None,
     typer.Option(
         "--engine",
-        help="local: in this process. ray: by workers on the Ray cluster at RAY_ADDRESS, or on one "
-        "that is started here for this command. Both write the same bytes. [default: the "
-        "recipe's, or local]",
+        help="Where to work: in this process (local), or by workers on the Ray cluster at "
+        "RAY_ADDRESS or on one that is started here for this command (ray). Both write the same "
+        "bytes. [default: the recipe's, or local]",
     ),
 ]
 WorkersOption = Annotated[

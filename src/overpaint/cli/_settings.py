@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 _GIVEN = "overpaint.given"
+_FLAGS = "overpaint.flags"
 _SAYS_DEFAULT = "Left out"  # begins the sentence of a description that says a default itself
 
 
@@ -49,6 +50,12 @@ def given(context: typer.Context) -> dict[str, Any]:
     return dict(context.meta.get(_GIVEN, {}))
 
 
+def given_flags(context: typer.Context) -> dict[str, Any]:
+    """What the user said by options of the settings model, as it is typed: `--steps` -> value."""
+    flags = context.meta.get(_FLAGS, {})
+    return {flags[key]: value for key, value in given(context).items()}
+
+
 class _SettingsCommand(TyperCommand):
     _model: ClassVar[str]
     _without: ClassVar[frozenset[str]]
@@ -64,6 +71,7 @@ class _SettingsCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Hand what was given of the settings over by the context: the function does not name it."""
         values = {key: ctx.params.pop(option.name) for key, option in self._of_settings().items()}
+        ctx.meta[_FLAGS] = {key: option.opts[0] for key, option in self._of_settings().items()}
         ctx.meta[_GIVEN] = {
             key: value for key, value in values.items() if value not in (None, (), [])
         }

@@ -5,115 +5,113 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from overpaint.cli._edit_outputs import Outputs, plan_outputs
+from overpaint.cli._edit_outputs import Origin, Outputs, plan_outputs
+from overpaint.cli._edit_work import How, Source
+from overpaint.cli._options import AsJson, Device
 from overpaint.cli._output import print_json, say
+from overpaint.cli._settings import given, given_flags, options_of
 from overpaint.cli._threads import quieten_threads
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from overpaint.editing import Edit, Editor
 
-OUTPUT_HELP = (
+_SCALES = ("guidance_scale", "image_guidance_scale")
+OPTIONS = options_of(
+    "overpaint.editing.settings:SamplerSettings",
+    listed=_SCALES,  # a sweep takes several
+)
+
+_OUTPUT_HELP = (
     "Where to write the picture: a file, or a folder. Several results become one contact sheet "
-    "there, and lie beside it as OUT-0.png, OUT-1.png, ...: by instruction, then by seed; a "
-    "sweep's row by row. A file that overpaint did not write is never replaced. "
+    "there, and lie beside it as OUT-0.png, OUT-1.png, ...: by instruction, then by seed. "
+    "A file that overpaint did not write is never replaced. "
     "[default: IMAGE-edited.png in this folder]"
 )
-_TEXT_STEPS = (0.5, 0.75, 1.0, 1.5, 2.0)
-_IMAGE_STEPS = (0.0, 0.5, 1.0, 1.5, 2.0)
-"""The axes of a sweep, as factors on s_T and on s_I - 1 of the model's own."""
 
 
 def edit(
+    context: typer.Context,
     words: Annotated[
         list[str],
         typer.Argument(
             metavar="IMAGE",
             help="A picture (path or http(s) address) and what to change, several instructions "
-            "being applied in turn; with -i, pictures only.",
+            "being applied in turn. With -i, pictures only.",
         ),
     ],
     instruction: Annotated[
         list[str] | None,
         typer.Option(
-            "-i", "--instruction", help="What to change in every picture; may come again."
+            "-i", "--instruction", help="What to change in every picture. May come again."
         ),
     ] = None,
     model: Annotated[
         str,
-        typer.Option(help="nano, a diffusers folder, a .safetensors file or a hub id."),
+        typer.Option(help="The model: nano, a diffusers folder, a .safetensors file or a hub id."),
     ] = "nano",
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="OUT", help=OUTPUT_HELP)
+        str | None, typer.Option("-o", "--output", metavar="OUT", help=_OUTPUT_HELP)
     ] = None,
     each: Annotated[
         bool, typer.Option("--each", help="Apply each instruction to the original.")
     ] = False,
-    num: Annotated[int, typer.Option(min=1, help="Pictures per instruction, seeds from SEED.")] = 1,
+    num: Annotated[
+        int, typer.Option(min=1, help="Pictures per instruction, with seeds from --seed on.")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     sweep: Annotated[
         bool,
         typer.Option(
             "--sweep",
-            help="A contact sheet over both scales; name the values as in --guidance-scale 3,5,7.5.",
+            help="Make a contact sheet over both scales, whose values may be named as in "
+            "--guidance-scale 3,5,7.5.",
         ),
     ] = False,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Sampling steps. [default: the model's own]")
-    ] = None,
-    guidance_scale: Annotated[
-        str | None,
-        typer.Option(metavar="S_T", help="How closely the instruction is followed."),
-    ] = None,
-    image_guidance_scale: Annotated[
-        str | None, typer.Option(metavar="S_I", help="How closely the picture is kept.")
-    ] = None,
-    resolution: Annotated[
-        int | None,
-        typer.Option(help="Longer side in pixels at which to work. [default: the model's own]"),
-    ] = None,
+    singles: Annotated[
+        bool,
+        typer.Option(
+            "--singles",
+            help="Write each picture of a sweep to a file too, row by row (OUT-00.png and so on).",
+        ),
+    ] = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Pictures at once, where memory is short.")
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. [default: the best one here]")
-    ] = None,
+    device: Device = None,
     dtype: Annotated[
         str | None,
-        typer.Option(help="float32, float16, bfloat16. [default: float16 on a GPU, else float32]"),
+        typer.Option(
+            help="Number format: float32, float16 or bfloat16. [default: float16 on a GPU, else "
+            "float32]"
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Edit pictures by instruction: IMAGE INSTRUCTION..., or IMAGE... -i INSTRUCTION.
+    """Edit pictures by instruction.
 
-    Each result has its picture's size.
+    IMAGE INSTRUCTION... applies the instructions in turn; IMAGE... -i INSTRUCTION edits several
+    pictures. Each result has its picture's size.
     """
     names, instructions = _told_apart(words, instruction or [])
-    how = _How(
-        instructions,
-        each=each,
-        num=num,
-        sweep=sweep,
-        text_scales=_numbers(guidance_scale, "--guidance-scale", many=sweep),
-        image_scales=_numbers(image_guidance_scale, "--image-guidance-scale", many=sweep),
-        settings={"seed": seed, "num_inference_steps": steps, "resolution": resolution}
-        | {"batch_size": batch_size},
-    )
+    chosen = given(context)
+    text, image = (_scales(chosen.pop(name, []), name, many=sweep) for name in _SCALES)
+    others = {"seed": seed, "batch_size": batch_size, **chosen}
+    how = How(instructions, each, num, sweep, singles, text, image, others)
     how.check()
 
     # What can be found wrong at once is, before seconds go into loading a model.
     from overpaint.models import find_model
 
-    planned = plan_outputs(names, output, how.results)
+    planned = plan_outputs(names, output, how.results, singles=singles or not sweep)
     for outputs in planned:
         outputs.check(names)
-    sources = [_Source.read(name, keep=len(names) == 1) for name in names]
+    sources = [Source.read(name, keep=len(names) == 1) for name in names]
     find_model(model)
 
     began = time.perf_counter()
@@ -122,31 +120,56 @@ def edit(
 
     editor = Editor.from_pretrained(model, device, dtype)
     loaded = time.perf_counter()
-    used = {"model": model, "steps": steps or editor.model.defaults.num_inference_steps}
+    used, on = _used(editor, model, chosen)
+    flags = {"--model": model, "--steps": used["steps"], "--resolution": None}
+    flags |= {flag: v for flag, v in given_flags(context).items() if "guidance-scale" not in flag}
+    rest = {name: chosen[name] for name in chosen if name != "num_inference_steps"}
+    settings = {**used, "resolution": None, **rest, **on}
+    origin = Origin("", instructions, {**flags, "--dtype": dtype}, settings)
+    done = _edit_all(editor, how, list(zip(sources, planned, strict=True)), origin, as_json)
+    if as_json:
+        seconds = {"load": loaded - began, "edit": time.perf_counter() - loaded}
+        print_json(
+            {
+                **(done[0] if len(done) == 1 else {"pictures": done}),
+                **used,
+                **on,
+                "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            }
+        )
+
+
+def _used(
+    editor: Editor, model: str, chosen: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What edits, and where, as reports and the pictures' own notes say it."""
+    steps = chosen.get("num_inference_steps") or editor.model.defaults.num_inference_steps
+    dtype = str(editor.model.dtype).removeprefix("torch.")
+    return {"model": model, "steps": steps}, {"device": str(editor.model.device), "dtype": dtype}
+
+
+def _edit_all(
+    editor: Editor,
+    how: How,
+    work: Sequence[tuple[Source, Outputs]],
+    origin: Origin,
+    as_json: bool,
+) -> list[dict[str, Any]]:
+    """Edit and write picture after picture; a report of each."""
+    names = [source.name for source, _ in work]
     done: list[dict[str, Any]] = []
     try:
-        for source, outputs in zip(sources, planned, strict=True):
+        for source, outputs in work:
             edits = how.edit(editor, source, label=source.name if len(names) > 1 else "")
             outputs.check(names)  # again, for that took a while
-            done.append(_written(how, source, edits, outputs, used, names))
+            made_from = replace(origin, picture=source.name)
+            done.append(_written(how, source, edits, outputs, made_from, names))
             if not as_json:
                 typer.echo(outputs.path)
     except KeyboardInterrupt as stop:
         stop.add_note(f"{len(done)} of {len(names)} pictures were edited and written.")
         raise
-    if as_json:
-        print_json(
-            {
-                **(done[0] if len(done) == 1 else {"pictures": done}),
-                **used,
-                "device": str(editor.model.device),
-                "dtype": str(editor.model.dtype).removeprefix("torch."),
-                "seconds": {
-                    "load": round(loaded - began, 3),
-                    "edit": round(time.perf_counter() - loaded, 3),
-                },
-            }
-        )
+    return done
 
 
 def _told_apart(words: Sequence[str], instructions: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -192,99 +215,12 @@ def _as_utf8(text: str) -> str:
         return text
 
 
-@dataclass
-class _Source:
-    """A picture named on the command line, and the notes on reading it."""
-
-    name: str
-    picture: Image.Image | None = None
-    notes: list[str] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, name: str, *, keep: bool) -> _Source:
-        """Read it; the pixels of many files are not kept, those of an address are."""
-        from overpaint.images import is_url, load_image
-
-        source = cls(name)
-        picture = load_image(name, note=source.notes.append)
-        if keep or is_url(name):
-            source.picture = picture
-        return source
-
-    def open(self) -> Image.Image:
-        """The picture, read again where it was not kept."""
-        from overpaint.images import load_image
-
-        return self.picture or load_image(self.name)
-
-
-@dataclass
-class _How:
-    """What is done to every picture."""
-
-    instructions: list[str]
-    each: bool
-    num: int
-    sweep: bool
-    text_scales: list[float]
-    image_scales: list[float]
-    settings: dict[str, Any]
-
-    def check(self) -> None:
-        if self.sweep and self.each:
-            raise typer.BadParameter("--sweep and --each cannot go together.")
-        if self.sweep and (len(self.instructions) > 1 or self.num > 1):
-            raise typer.BadParameter("--sweep takes one instruction and one seed.")
-
-    @property
-    def results(self) -> int:
-        """How many pictures come of one."""
-        if self.sweep:
-            axes = (self.text_scales or _TEXT_STEPS, self.image_scales or _IMAGE_STEPS)
-            return len(axes[0]) * len(axes[1])
-        return self.num * len(self.instructions) if self.each else self.num
-
-    def edit(self, editor: Editor, source: _Source, label: str) -> list[Edit]:
-        """All edits of a picture; after several turns the last ones are the results."""
-        with _StepProgress(label) as progress:
-            if self.sweep:
-                text_scales, image_scales = _axes(editor, self.text_scales, self.image_scales)
-                return editor.sweep(
-                    source.open(),
-                    self.instructions[0],
-                    guidance_scales=text_scales,
-                    image_guidance_scales=image_scales,
-                    before_step=progress,
-                    **self.settings,
-                )
-            apply = editor.edit_each if self.each else editor.edit_in_turn
-            return apply(
-                source.open(),
-                self.instructions,
-                num=self.num,
-                guidance_scale=next(iter(self.text_scales), None),
-                image_guidance_scale=next(iter(self.image_scales), None),
-                before_step=progress,
-                **self.settings,
-            )
-
-    def describe(self, edit: Edit) -> dict[str, Any]:
-        """What made a result."""
-        alone = self.each or self.sweep
-        return {
-            "instructions": [edit.instruction] if alone else self.instructions,
-            "seed": edit.seed,
-            "guidance_scale": edit.guidance_scale,
-            "image_guidance_scale": edit.image_guidance_scale,
-        }
-
-
 def _written(
-    how: _How,
-    source: _Source,
+    how: How,
+    source: Source,
     edits: list[Edit],
     outputs: Outputs,
-    used: dict[str, Any],
+    origin: Origin,
     names: Sequence[str],
 ) -> dict[str, Any]:
     """Write what came of one of the pictures `names` and say its notes; gives its part of the report."""
@@ -293,14 +229,13 @@ def _written(
         say(f"note: {source.name}: {note}" if len(names) > 1 else f"note: {note}")
     last = edits[-how.results :]
     made_by = [how.describe(edit) for edit in last]
-    paths = outputs.write([e.image for e in last], [made | used for made in made_by])
+    paths = outputs.write([e.image for e in last], [origin.of(made) for made in made_by])
     if outputs.has_sheet:
         from overpaint.editing.contact_sheet import edits_sheet, sweep_sheet
 
-        original = source.open()
-        outputs.write_sheet(
-            sweep_sheet(edits) if how.sweep else edits_sheet(edits, original=original)
-        )
+        draw = sweep_sheet if how.sweep else edits_sheet
+        sheet = draw(edits, original=source.open(), options=origin.given())
+        outputs.write_sheet(sheet, origin.of_all(made_by, how.options(last)))
     outputs.sweep(names)
     return {
         "image": source.name,
@@ -308,61 +243,13 @@ def _written(
         "contact_sheet": outputs.has_sheet,
         "size": list(last[0].image.size),
         "notes": notes,
-        "results": [{"path": str(p), **made} for p, made in zip(paths, made_by, strict=True)],
+        "results": [{"path": p and str(p), **made} for p, made in zip_longest(paths, made_by)],
     }
 
 
-def _numbers(text: str | None, option: str, *, many: bool) -> list[float]:
-    """The value of a scale option; with --sweep it may be a list with commas."""
-    if text is None:
-        return []
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no number.", param_hint=option) from None
+def _scales(values: list[float], name: str, *, many: bool) -> list[float]:
+    """The values of a scale, of which there may be several with --sweep."""
     if len(values) > 1 and not many:
-        raise typer.BadParameter("several values need --sweep.", param_hint=option)
-    return values
-
-
-def _axes(editor: Editor, text: list[float], image: list[float]) -> tuple[list[float], list[float]]:
-    """The two axes of a sweep; those not given go round the model's own scales."""
-    best = editor.model.defaults
-    gain = best.image_guidance_scale - 1 or 0.5
-    return (
-        text or [round(best.guidance_scale * f, 4) for f in _TEXT_STEPS],
-        image or [round(1 + gain * f, 4) for f in _IMAGE_STEPS],
-    )
-
-
-class _StepProgress:
-    """Shows each batch's steps; given to the editor as its `before_step`."""
-
-    def __init__(self, label: str) -> None:
-        self._label = f"editing {label}" if label else "editing"
-        self._shown: Any = None
-
-    def __enter__(self) -> _StepProgress:
-        return self
-
-    def __call__(self, step: int, steps: int, _latents: object) -> None:
-        from overpaint.progress import Progress
-
-        if step > 0:
-            self._shown.advance()
-            return
-        self._finish()
-        self._shown = Progress(self._label, total=steps)
-        self._shown.__enter__()
-
-    def _finish(self) -> None:
-        if self._shown is not None:
-            self._shown.advance()  # the hook comes before a step, so the last one is still open
-            self._shown.__exit__(None, None, None)
-            self._shown = None
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        if kind is None:
-            self._finish()
-        elif self._shown is not None:
-            self._shown.__exit__(kind, error, trace)
+        hint = f"--{name.replace('_', '-')}"
+        raise typer.BadParameter("several values need --sweep.", param_hint=hint)
+    return list(values)

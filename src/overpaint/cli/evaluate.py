@@ -56,10 +56,10 @@ def evaluate(
     chosen = _with_parts(given(context))
     overrides = [*(settings or []), *_gives_way(chosen)]
     values = read_block(recipe, "evaluate", EvaluateSettings, overrides, chosen)
-    from overpaint.evaluation.from_settings import evaluate_as_set
+    from overpaint.evaluation.stage import evaluate_with_settings
 
     began = time.perf_counter()
-    report = evaluate_as_set(
+    report = evaluate_with_settings(
         models,
         values,
         output,

@@ -12,8 +12,6 @@ from overpaint.contact_sheets.lettering import (
     INK,
     Colour,
     Words,
-    line_height,
-    set_line,
     wrap,
 )
 
@@ -21,8 +19,9 @@ PAPER: Colour = (255, 255, 255)
 FRAME: Colour = (208, 215, 222)
 
 MARGIN, GAP, TEXT_GAP = 28, 20, 8
-TITLE, HEADER, CAPTION, DETAIL = 24, 17, 17, 14
-_MAX_TITLE_LINES, _MAX_CAPTION_LINES, _MAX_DETAIL_LINES = 2, 4, 2
+TITLE, HEADER, CAPTION, DETAIL = 21, 15, 16, 13
+_MAX_TITLE_LINES, _MAX_CAPTION_LINES, _MAX_DETAIL_LINES, _MAX_HEADER_LINES = 3, 4, 3, 6
+_ROW_HEADER_WIDTH = 220  # pixels, at most
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ def contact_sheet(
     columns: int,
     *,
     title: str = "",
+    subtitle: str = "",
+    lead: Cell | None = None,
     column_headers: Sequence[str] = (),
     row_headers: Sequence[str] = (),
     side: int = 256,
@@ -49,6 +50,8 @@ def contact_sheet(
         cells: at least one; the last row may be shorter than the others.
         columns: pictures in a row; at most as many columns are drawn as there are cells.
         title: a line above everything.
+        subtitle: below the title in grey, for what holds of all cells.
+        lead: a picture above the rows, left of the title, for what all cells were made from.
         column_headers: one a column, above it.
         row_headers: one a row, at its left.
         side: pixels that the longer side of a picture may take; a larger picture is shrunk, a
@@ -61,38 +64,107 @@ def contact_sheet(
         ValueError: no cells, or headers that do not match the rows or columns.
     """
     columns = min(columns, len(cells))
-    rows = _in_rows(cells, columns, column_headers, row_headers)
-    pictures = [[fit(cell.image, side) for cell in row] for row in rows]
-    captions = [[_Caption.of(cell, side) for cell in row] for row in rows]
-    heights = [
-        max(p.height for p in row) + max(c.height for c in texts)
-        for row, texts in zip(pictures, captions, strict=True)
-    ]
-    beside = [set_line(text, HEADER) for text in row_headers]
-    gutter = max((words.width for words in beside), default=0)
-    gutter += GAP if gutter else 0
-    width = 2 * MARGIN + gutter + columns * side + (columns - 1) * GAP
-    heading = wrap(title, TITLE, width - 2 * MARGIN, max_lines=_MAX_TITLE_LINES)
-    top = MARGIN + (heading.height + GAP if heading.lines else 0)
-    header = line_height(HEADER) + TEXT_GAP if column_headers else 0
-    height = top + header + sum(heights) + (len(rows) - 1) * GAP + MARGIN
-
-    sheet = Image.new("RGB", (width, height), PAPER)
+    rows = [_Row.of(row, side) for row in _in_rows(cells, columns, column_headers, row_headers)]
+    beside = [_header(text, _ROW_HEADER_WIDTH) for text in row_headers]
+    above = [_header(text, side) for text in column_headers]
+    gutter = max((words.width + GAP for words in beside), default=0)
+    wide = gutter + columns * side + (columns - 1) * GAP
+    heading = _Heading.of(title, subtitle, lead, wide, side)
+    headers = max((words.height + TEXT_GAP for words in above), default=0)
+    top = MARGIN + heading.height
+    heights = [row.height for row in rows]
+    if beside:
+        heights = [max(h, words.height) for h, words in zip(heights, beside, strict=True)]
+    tall = headers + sum(heights) + (len(rows) - 1) * GAP
+    sheet = Image.new("RGB", (2 * MARGIN + max(wide, heading.width), top + tall + MARGIN), PAPER)
     draw = ImageDraw.Draw(sheet)
-    heading.draw(draw, (MARGIN, MARGIN - 4))
+    heading.draw(sheet, draw)
     lefts = [MARGIN + gutter + i * (side + GAP) for i in range(columns)]
-    for left, text in zip(lefts, column_headers, strict=False):
-        set_line(text, HEADER).draw(draw, (left + side // 2, top), GREY, anchor="m")
-    y = top + header
-    for index, row in enumerate(pictures):
-        tallest = max(picture.height for picture in row)
+    for left, words in zip(lefts, above, strict=False):
+        words.draw(draw, (left + side // 2, top + headers - TEXT_GAP - words.height), anchor="m")
+    y = top + headers
+    for index, row in enumerate(rows):
+        row.draw(sheet, draw, lefts, y)
         if beside:
-            beside[index].draw(draw, (MARGIN, y + (tallest - beside[index].height) // 2), GREY)
-        for left, picture, caption in zip(lefts, row, captions[index], strict=False):
-            paste_framed(sheet, picture, (left + (side - picture.width) // 2, y))
-            caption.draw(draw, (left, y + tallest))
+            drop = max(0, row.tallest - beside[index].height) // 2
+            beside[index].draw(draw, (MARGIN, y + drop))
         y += heights[index] + GAP
     return sheet
+
+
+def _header(text: str, width: int) -> Words:
+    return wrap(text, HEADER, width, max_lines=_MAX_HEADER_LINES)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of pictures with their captions below them."""
+
+    pictures: Sequence[Image.Image]
+    captions: Sequence[_Caption]
+    side: int
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell], side: int) -> _Row:
+        pictures = [fit(cell.image, side) for cell in cells]
+        return cls(pictures, [_Caption.of(cell, side) for cell in cells], side)
+
+    @property
+    def tallest(self) -> int:
+        return max(picture.height for picture in self.pictures)
+
+    @property
+    def height(self) -> int:
+        return self.tallest + max(caption.height for caption in self.captions)
+
+    def draw(
+        self, sheet: Image.Image, draw: ImageDraw.ImageDraw, lefts: Sequence[int], y: int
+    ) -> None:
+        for left, picture, caption in zip(lefts, self.pictures, self.captions, strict=False):
+            paste_framed(sheet, picture, (left + (self.side - picture.width) // 2, y))
+            caption.draw(draw, (left, y + self.tallest))
+
+
+@dataclass(frozen=True)
+class _Heading:
+    """What stands above the rows: a picture, and at its right the title and the subtitle."""
+
+    lead: Image.Image | None
+    caption: _Caption | None
+    title: Words
+    subtitle: Words
+
+    @classmethod
+    def of(cls, title: str, subtitle: str, lead: Cell | None, wide: int, side: int) -> _Heading:
+        """For a sheet of `wide` pixels between its margins, but at least a picture's width of words."""
+        picture = fit(lead.image, side) if lead else None
+        beside = max(side, wide - picture.width - GAP) if picture else wide
+        return cls(
+            picture,
+            _Caption.of(lead, side) if lead else None,
+            wrap(title, TITLE, beside, max_lines=_MAX_TITLE_LINES),
+            wrap(subtitle, HEADER, beside, max_lines=_MAX_HEADER_LINES),
+        )
+
+    @property
+    def width(self) -> int:
+        words = max(self.title.width, self.subtitle.width)
+        return words + (self.lead.width + GAP if self.lead else 0)
+
+    @property
+    def height(self) -> int:
+        words = self.title.height + self.subtitle.height
+        picture = self.lead.height + self.caption.height if self.lead and self.caption else 0
+        return max(words, picture) + GAP if words or picture else 0
+
+    def draw(self, sheet: Image.Image, draw: ImageDraw.ImageDraw) -> None:
+        left = MARGIN
+        if self.lead and self.caption:
+            paste_framed(sheet, self.lead, (left, MARGIN))
+            self.caption.draw(draw, (left, MARGIN + self.lead.height))
+            left += self.lead.width + GAP
+        self.title.draw(draw, (left, MARGIN - 4))
+        self.subtitle.draw(draw, (left, MARGIN + self.title.height), GREY)
 
 
 def _in_rows(

@@ -1,16 +1,18 @@
 """Words on pictures: a font that has their letters, and lines that fit a width.
 
-Pillow brings one font (Aileron, plain Latin letters without accents). Other writing is drawn in
-the common system font that has most of its letters. Where none has them all, accents are dropped
-(été becomes ete), and letters that are still missing appear as boxes.
+The package carries one font, DejaVu Sans with Latin, Greek, Cyrillic, Armenian and Georgian letters
+(see `fonts/README.md`), so that such words look the same on every machine. Other writing is drawn in
+the common system font that has most of its letters; letters that none has appear as boxes.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 
 from PIL import ImageDraw, ImageFont
 
@@ -21,11 +23,12 @@ INK: Colour = (31, 35, 40)
 GREY: Colour = (101, 109, 118)
 
 _SYSTEM_FONTS = (
-    *("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "NotoSans-Regular.ttf"),
+    *("DejaVuSans.ttf", "NotoSans-Regular.ttf"),
     *("Arial.ttf", "segoeui.ttf", "Arial Unicode.ttf"),
     *("NotoSansCJK-Regular.ttc", "DroidSansFallback.ttf", "PingFang.ttc", "msyh.ttc"),
 )
 _ELLIPSIS = "…"
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _NO_CHARACTER = "\uffff"  # never assigned, so every font draws its "missing" glyph
 
 
@@ -76,14 +79,14 @@ def set_line(text: str, size: int) -> Words:
 def wrap(text: str, size: int, width: int, *, max_lines: int) -> Words:
     """Break `text` into at most `max_lines` lines of at most `width` pixels.
 
-    Breaks at spaces, within a word only where it is wider than a line. Text that does not fit
-    ends in an ellipsis. No text, no lines.
+    Breaks at spaces that are not no-break spaces, within a word only where it is wider than a line.
+    Text that does not fit ends in an ellipsis. No text, no lines.
     """
     text = _drawable(text[: width * max_lines])  # no letter is narrower than a pixel
     font = font_for(text + _ELLIPSIS, size)
     lines: list[str] = []
     line = ""
-    for word in text.split():
+    for word in filter(None, text.split(" ")):
         if font.getlength(longer := f"{line} {word}".lstrip()) <= width:
             line = longer
             continue
@@ -106,7 +109,7 @@ def wrap(text: str, size: int, width: int, *, max_lines: int) -> Words:
 
 
 def font_for(text: str, size: int) -> Font:
-    """The font that has most letters of `text`: Pillow's own where others have no more."""
+    """The font that has most letters of `text`: the package's own where others have no more."""
     own, letters = _own_font(size), frozenset(text)
     if _missing(own, letters) == 0:
         return own
@@ -116,12 +119,9 @@ def font_for(text: str, size: int) -> Font:
 
 
 def _drawable(text: str) -> str:
-    """One line of printable characters; without accents where no font here has them."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if _missing(font_for(text, 16), frozenset(text)) == 0:
-        return text
-    plain = unicodedata.normalize("NFKD", text)
-    return "".join(c for c in plain if not unicodedata.combining(c))
+    """One line of printable characters, accents joined to their letters (NFC)."""
+    kept = "".join(c if c.isprintable() or c == _NO_BREAK else " " for c in text)
+    return unicodedata.normalize("NFC", " ".join(filter(None, kept.split(" "))))
 
 
 def _fitting(word: str, font: Font, width: int) -> int:
@@ -143,7 +143,11 @@ def _has_letter(font: Font, letter: str) -> bool:
 
 @lru_cache
 def _own_font(size: int) -> Font:
-    return ImageFont.load_default(size)
+    """The package's font. Pillow's basic layout, as not every Pillow has another."""
+    file = files("overpaint.contact_sheets").joinpath("fonts", "DejaVuSans.ttf")
+    return ImageFont.truetype(
+        io.BytesIO(file.read_bytes()), size, layout_engine=ImageFont.Layout.BASIC
+    )
 
 
 @lru_cache

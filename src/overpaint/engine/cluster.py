@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from overpaint.engine.job import Engine
-from overpaint.errors import UserError
+from overpaint.errors import UserError, missing_extra
 
 OBJECT_STORE_BYTES = 256 << 20  # some shards on their way; Ray would take a third of the memory
 
@@ -124,9 +124,7 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise UserError(
-            "the ray engine needs one more package: pip install 'overpaint[scale]'."
-        ) from error
+        raise missing_extra("engine: ray", "scale") from error
     return ray
 
 

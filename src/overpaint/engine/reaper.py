@@ -6,6 +6,9 @@ The pipe at its standard input ends with the process that started Ray, however t
 Ray's processes end then too, but some look for the others for a minute first. All of them have the
 variable NAME=VALUE in their environment, or were started by one that has: the latter are looked up
 whenever a line comes. (Where there is no /proc, the minute has to be waited.)
+
+It reads /proc itself and not by psutil: it is started with -I -S, so that nothing of the user's
+environment runs in it, and then no package can be imported.
 """
 
 import os

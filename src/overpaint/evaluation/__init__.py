@@ -1,17 +1,11 @@
-"""Evaluation: what an editor gets right, in numbers and pictures.
+"""Evaluation: what an editor gets right, in numbers.
 
-cases       what is edited, and what is known of the right answer (scenes, pairs)
-published   the same from the folders of MagicBrush and Emu Edit    presets   their protocols
-metrics     what every score means, and which way is better
-pixelwise   L1, L2            retrieval   target retrieval@1, PSNR
-embedding   CLIP and DINO     scoring     all metrics of a batch
-intervals   Wilson, BCa, Newcombe, exact tests, Holm
-runs        one model over all cases, in shards
-unedited    the row "return the input"; which cases a model has seen in training
-curve       the trade-off     galleries   pictures beside each other, drift
-bias        what an edit changes that nobody named
-sections    what these find, for the report
-report      report.json       page        report.html          plots   its SVG
-comparison  two reports       accuracy    retrieval@1 on scenes, beside baselines
-captions    whether a picture shows what its caption says
+stage         from settings to a report           settings     the recipe's block
+cases         what is edited, and what is known   sources      scenes, pairs
+published/    test sets of others and their protocols: one file each
+edits         cases through an editor             scoring      all metrics of edited cases
+case_stage    both, in shards                     baseline     the row "return the input"
+judges        the CLIP and DINO that judge        cache        results that a rerun takes
+audit         what an audit is given and gives    shown_cases  the page's pictures
+evaluate      all of it                           accuracy     retrieval@1 beside two baselines
 """

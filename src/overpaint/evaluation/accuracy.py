@@ -7,18 +7,14 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import TypedDict
 
-import numpy as np
-from numpy.typing import NDArray
-
-from overpaint.metrics.definitions import PSNR_CEILING
-from overpaint.metrics.retrieval import is_retrieved, psnr
+from overpaint.metrics.pixelwise import Pixels, capped_psnr
+from overpaint.metrics.retrieval import is_retrieved
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.edits import kinds_of
 from overpaint.scenes.examples import Example, Split, candidates, sample_example
 from overpaint.scenes.layout import Version
 from overpaint.seeds import derive_seed
 
-Pixels = NDArray[np.uint8]
 EditBatch = Callable[[Sequence[Example]], list[Pixels]]
 """Edits the originals of examples by their instructions, each result of the original's size."""
 
@@ -39,8 +35,8 @@ class Score(TypedDict):
 
 
 @dataclass
-class Tally:
-    """Results of examples, method by method."""
+class _Results:
+    """Of examples, method by method."""
 
     hits: dict[str, list[bool]] = field(default_factory=lambda: {m: [] for m in METHODS})
     untouched: list[float] = field(default_factory=list)
@@ -92,19 +88,19 @@ def edit_accuracy(
     the next example, which is another scene.
     """
     version = examples[0].scene.version
-    tallies = {name: Tally() for name in (*kinds_of(version), "overall")}
+    results = {name: _Results() for name in (*kinds_of(version), "overall")}
     for start in range(0, len(examples), batch_size):
         batch = examples[start : start + batch_size]
         for offset, (example, edited) in enumerate(zip(batch, edit(batch), strict=True)):
             other = examples[(start + offset + 1) % len(examples)].targets[0]
             wrong = candidates(example, n_candidates)
             answers = dict(zip(METHODS, (edited, example.original, other), strict=True))
-            kept = psnr(edited, example.original, example.untouched)
-            nearest = max(psnr(edited, right) or 0.0 for right in example.targets)
-            for tally in (tallies[example.kind], tallies["overall"]):
+            untouched = capped_psnr(edited, example.original, example.untouched)
+            nearest = max(capped_psnr(edited, right) or 0.0 for right in example.targets)
+            for found in (results[example.kind], results["overall"]):
                 for name, answer in answers.items():
-                    tally.hits[name].append(is_retrieved(answer, example.targets, wrong))
-                tally.whole.append(min(nearest, PSNR_CEILING))
-                if kept is not None:
-                    tally.untouched.append(min(kept, PSNR_CEILING))
-    return {name: tally.score() for name, tally in tallies.items() if tally.hits["editor"]}
+                    found.hits[name].append(is_retrieved(answer, example.targets, wrong))
+                found.whole.append(nearest)
+                if untouched is not None:
+                    found.untouched.append(untouched)
+    return {name: found.score() for name, found in results.items() if found.hits["editor"]}

@@ -1,52 +1,34 @@
-"""The whole evaluation: models over cases, the extra sections, and the report of all of it."""
+"""The whole evaluation: models over cases, the audits, and the report of all of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from overpaint.artifact import Artifact
 from overpaint.editing import Editor
 from overpaint.engine import Engine, Stage
 from overpaint.errors import UserError
-from overpaint.evaluation.cases import WITHOUT_KIND, Case, CaseSet
-from overpaint.evaluation.extras import Extras, Made, Say, Setting, add_sections
-from overpaint.evaluation.kept import folder_of
-from overpaint.evaluation.origin import (
-    Judges,
-    basis_of,
-    sampling_of_editor,
-)
-from overpaint.evaluation.runs import (
-    CaseResult,
-    CaseStage,
-    ModelGaveNothingError,
-    SamplingSettings,
-    read_edited,
-    run_cases,
-)
-from overpaint.evaluation.scoring import Scorer, nearest_target
-from overpaint.evaluation.unedited import score_unedited, seen_in_training, unedited_stage
-from overpaint.html.rendering import data_address
-from overpaint.metrics.embedding import load_dino
-from overpaint.models import find_model
-from overpaint.models.clip import load_clip
+from overpaint.evaluation.audit import Audit, AuditContext
+from overpaint.evaluation.baseline import baseline_stage, score_baseline
+from overpaint.evaluation.cache import folder_of
+from overpaint.evaluation.case_stage import CaseStage, ModelGaveNothingError, run_cases
+from overpaint.evaluation.cases import CaseSet
+from overpaint.evaluation.edits import edit_cases
+from overpaint.evaluation.judges import Judges, Note, load_judges
+from overpaint.evaluation.scoring import Scorer
+from overpaint.evaluation.settings import SamplingSettings
+from overpaint.evaluation.shown_cases import shown_cases
+from overpaint.models import find_model, pick_device, pick_dtype
 from overpaint.models.origin import model_origin
+from overpaint.models.train_rows import read_train_rows, row_digest
 from overpaint.recipe import Recipe, lock
-from overpaint.report.page import ShownCase, shown_words, summary, write_page
-from overpaint.report.schema import (
-    Report,
-    make_report,
-    model_report,
-    write_report,
-)
-
-SHOWN = 6  # cases of each group on the page
+from overpaint.report.page import Pictures, ShownCase, summary, write_page
+from overpaint.report.schema import ModelReport, Report, make_report, model_report, write_report
+from overpaint.report.sections import Findings
 
 
 def evaluate(
@@ -56,18 +38,18 @@ def evaluate(
     out: Path,
     *,
     judges: Judges,
-    extras: Extras | None = None,
+    audits: Sequence[Audit] = (),
     device: str | None = None,
     dtype: str | None = None,
     command: str = "",
-    say: Say = lambda _: None,
+    say: Note = lambda _: None,
     engine: Engine | None = None,
 ) -> Report:
     """Evaluate models on cases; write `report.json`, its schema and `report.html` to `out`.
 
     One model is in memory at a time. Killed and started again, it does what is missing. What
-    cannot be had (a judge, a broken picture, a model of NaN) is left out, said, and noted in the
-    report. The cases go through `engine`; the extra sections are made in this process.
+    cannot be had (a judge, a broken picture, a broken model) is left out, said, and noted in the
+    report. The cases go through `engine`; the audits are made in this process.
 
     Raises:
         UserError: there is nothing to evaluate, no model could be, or another process writes to
@@ -75,90 +57,153 @@ def evaluate(
     """
     if cases.count == 0:
         raise UserError(f"there is nothing to evaluate: {cases.title} holds no cases.")
-    notes = list(cases.notes)
-    for sentence in notes:
-        say(sentence)
+    notes: list[str] = []
 
     def note(sentence: str) -> None:
         notes.append(sentence)
         say(sentence)
 
+    for sentence in cases.notes:
+        note(sentence)
     for name in models:
         find_model(name)  # a misspelt name must not cost an hour first
-    scorer = _load_judges(judges, device, note)
-    found = Judges(judges.clip if scorer.clip else None, judges.dino if scorer.dino else None)
-    extras = extras or Extras()
-    basis = basis_of(cases, found, settings, device, dtype)
-    artifact = artifact_of(models, out, basis, extras)
+    scorer = load_judges(judges, device, note)
+    judges = Judges(judges.clip if scorer.clip else None, judges.dino if scorer.dino else None)
+    basis = basis_of(cases, judges, settings, device, dtype)
+    artifact = report_artifact(models, out, basis, audits)
     changed = artifact.differences()
     with artifact.being_made(replace=True):
         for words in changed:
             say(f"The report in {out} is made again: {words}.")
-        setting = Setting(cases, scorer, found, settings, extras, out / "work", basis, engine)
-        made = Made()
+        evaluation = _Evaluation(cases, scorer, judges, settings, basis, out / "work", engine, note)
+        found = []
         for label, name in zip(labels(models), models, strict=True):
-            editor = Editor.from_pretrained(name, device, dtype)
-            _evaluate_model(editor, label, name, setting, made, note)
-        if not made.models:
+            try:
+                editor = Editor.from_pretrained(name, device, dtype)
+            except UserError as error:
+                note(f"{name} was left out: {error}")
+                continue
+            found += evaluation.of_model(editor, label, name, audits)
+        if not found:
             raise UserError(f"no model could be evaluated: {notes[-1]}")
-        open_unedited: Callable[[], Stage] = partial(unedited_stage, cases, scorer)
-        if engine is not None and engine.kind == "ray":
-            open_unedited = partial(_open_unedited, found, cases, device)
-        unedited = score_unedited(open_unedited, cases, out / "work" / "cases", basis, engine)
         report = make_report(
             title=cases.title,
             data=dict(cases.settings),
-            models=made.models,
+            models=[one.report for one in found],
             notes=notes,
             command=command,
             versions=lock(Recipe(name="evaluate", seed=settings.seed))["versions"],
-            origin=dict(artifact.origin),
-            unedited=unedited,
-            **made.sections,
+            unedited=evaluation.of_the_input(device),
+            findings={one.report.label: one.findings for one in found},
+            origin=artifact.origin,
         )
         write_report(report, out)
-        write_page(report, made.pictures, out / "report.html")
-        artifact.finish(complete=made.complete, made=" ".join(summary(report)))
+        write_page(report, _pictures(found), out / "report.html")
+        complete = evaluation.complete and len(found) == len(models)
+        artifact.finish(complete=complete, made=" ".join(summary(report)))
     return report
 
 
-def artifact_of(
-    models: Sequence[str], out: Path, basis: Mapping[str, Any], extras: Extras
+def report_artifact(
+    models: Sequence[str], out: Path, basis: Mapping[str, Any], audits: Sequence[Audit]
 ) -> Artifact:
-    """The report on these models; `basis` is what `origin.basis_of` gives.
+    """The report on these models; `basis` is what `basis_of` gives.
 
     Raises:
         UserError: a model is not there or cannot be read.
     """
     named = {k: model_origin(v) for k, v in zip(labels(models), models, strict=True)}
-    origin = {"stage": "report", **basis, "models": named, "extras": extras.origin()}
+    extras = {audit.name: audit.origin() for audit in audits}
+    origin = {"stage": "report", **basis, "models": named, "extras": extras}
     return Artifact(out, origin, out / "report.json")
 
 
-def _evaluate_model(
-    editor: Editor, label: str, name: str, setting: Setting, made: Made, note: Say
-) -> None:
-    """One model over the cases and through the extra sections, into `made`."""
-    cases, settings, found = setting.cases, setting.sampling, setting.judges
-    sampling = sampling_of_editor(editor, settings)
-    origin = {"stage": "cases", **setting.basis, "model": model_origin(name), "sampling": sampling}
-    place = folder_of(setting.folder / "cases", origin)
-    artifact = Artifact(place, origin, place / "data")
-    open_stage: Callable[[], Stage] = partial(CaseStage, editor, cases, setting.scorer, settings)
-    if setting.engine is not None and setting.engine.kind == "ray":
-        at = (str(editor.model.device), str(editor.model.dtype).removeprefix("torch."))
-        open_stage = partial(_open_stage, name, found, cases, settings, *at)
-    try:
-        results = run_cases(open_stage, cases, artifact, setting.engine)
-    except ModelGaveNothingError as error:
-        note(f"{name} was left out: {error}")
-        made.complete = False
-        return
-    made.complete &= bool((artifact.made() or {}).get("complete"))
-    seen = seen_in_training(name, cases)
-    made.models.append(model_report(label, name, origin["model"], sampling, results, seen))
-    made.pictures.cases[label] = _shown_cases(cases, results, place)
-    add_sections(editor, label, setting, origin, made, note)
+def basis_of(
+    cases: CaseSet,
+    judges: Judges,
+    settings: SamplingSettings,
+    device: str | None,
+    dtype: str | None,
+) -> dict[str, Any]:
+    """What the figures of all models share: cases (wherever their folder lies), judges, settings."""
+    place = pick_device(device)
+    return {
+        "cases": {key: value for key, value in cases.settings.items() if key != "folder"},
+        "judges": judges.origin(),
+        "settings": settings.sampling(),
+        "device": place.type,
+        "dtype": str(pick_dtype(dtype, place)).removeprefix("torch."),
+    }
+
+
+@dataclass(frozen=True)
+class _EvaluatedModel:
+    """One model's figures and pictures."""
+
+    report: ModelReport
+    shown: dict[str, list[ShownCase]]
+    findings: Findings
+
+
+@dataclass
+class _Evaluation:
+    """What all models of a report share, and how each of them is evaluated."""
+
+    cases: CaseSet
+    scorer: Scorer
+    judges: Judges
+    settings: SamplingSettings
+    basis: Mapping[str, Any]
+    folder: Path
+    """of what a rerun can take"""
+    engine: Engine | None
+    note: Note
+    complete: bool = field(default=True, init=False)
+    """no case was left out that a rerun may make"""
+
+    def of_model(
+        self, editor: Editor, label: str, name: str, audits: Sequence[Audit]
+    ) -> list[_EvaluatedModel]:
+        """One model over the cases and through the audits; nothing where it cannot edit at all."""
+        sampling = sampling_of(editor, self.settings)
+        origin = {"stage": "cases", **self.basis, "model": model_origin(name), "sampling": sampling}
+        place = folder_of(self.folder / "cases", origin)
+        artifact = Artifact(place, origin, place / "data")
+        try:
+            results = run_cases(self._opener(editor, name), self.cases, artifact, self.engine)
+        except ModelGaveNothingError as error:
+            self.note(f"{name} was left out: {error}")
+            return []
+        self.complete &= bool((artifact.made() or {}).get("complete"))
+        seen = seen_in_training(name, self.cases)
+        report = model_report(label, name, origin["model"], sampling, results, seen)
+        context = AuditContext(
+            editor, self.cases, self.scorer, self.settings, self.folder, origin, self.note
+        )
+        findings = Findings()
+        for audit in audits:
+            findings = findings.with_those_of(audit.examine(context))
+        return [_EvaluatedModel(report, shown_cases(self.cases, results, place), findings)]
+
+    def of_the_input(self, device: str | None) -> ModelReport:
+        """The pictures as they came, scored as if they were the answers."""
+        opener: Callable[[], Stage] = partial(baseline_stage, self.cases, self.scorer)
+        if self._on_ray:
+            opener = partial(_open_baseline, self.judges, self.cases, device)
+        return score_baseline(opener, self.cases, self.folder / "cases", self.basis, self.engine)
+
+    def _opener(self, editor: Editor, name: str) -> Callable[[], Stage]:
+        """What opens the stage: with the model at hand, on Ray with one that each worker loads."""
+        if self._on_ray:
+            device = str(editor.model.device)
+            dtype = str(editor.model.dtype).removeprefix("torch.")
+            return partial(_open_stage, name, self.judges, self.cases, self.settings, device, dtype)
+        edit = partial(edit_cases, editor, settings=self.settings)
+        return partial(CaseStage, edit, self.cases, self.scorer)
+
+    @property
+    def _on_ray(self) -> bool:
+        return self.engine is not None and self.engine.kind == "ray"
 
 
 def _open_stage(
@@ -170,13 +215,13 @@ def _open_stage(
     dtype: str | None,
 ) -> CaseStage:
     """The model and the judges of a worker in another process."""
-    editor = Editor.from_pretrained(name, device, dtype)
-    return CaseStage(editor, cases, _load_judges(judges, device, lambda _: None), settings)
+    edit = partial(edit_cases, Editor.from_pretrained(name, device, dtype), settings=settings)
+    return CaseStage(edit, cases, load_judges(judges, device))
 
 
-def _open_unedited(judges: Judges, cases: CaseSet, device: str | None) -> CaseStage:
+def _open_baseline(judges: Judges, cases: CaseSet, device: str | None) -> CaseStage:
     """The judges of a worker in another process, for the pictures as they came."""
-    return unedited_stage(cases, _load_judges(judges, device, lambda _: None))
+    return baseline_stage(cases, load_judges(judges, device))
 
 
 def labels(models: Sequence[str]) -> list[str]:
@@ -188,67 +233,45 @@ def labels(models: Sequence[str]) -> list[str]:
     return [f"{name}-{number}" for number, name in enumerate(short, start=1)]
 
 
-def _load_judges(judges: Judges, device: str | None, note: Say) -> Scorer:
-    """CLIP and DINO, or a sentence for each that cannot be had."""
-    from overpaint.models import pick_device
-
-    scorer, at = Scorer(), pick_device(device)
-    if judges.clip is None:
-        note("CLIP similarities were left out: no CLIP was given (--clip).")
-    else:
-        try:
-            scorer.clip = load_clip(judges.clip, at)
-        except UserError as error:
-            note(f"CLIP similarities were left out: {error}")
-    if judges.dino is None:
-        note("DINO similarity was left out: no DINO was given (--dino facebook/dino-vits16).")
-    else:
-        try:
-            scorer.dino = load_dino(judges.dino, at)
-        except UserError as error:
-            note(f"DINO similarity was left out: {error}")
-    return scorer
-
-
-def _shown_cases(
-    cases: CaseSet, results: Sequence[CaseResult], folder: Path
-) -> dict[str, list[ShownCase]]:
-    """The best, the middle and the worst cases, as pictures."""
-    ranked = sorted((r for r in results if r.left_out is None), key=_rank)
-    groups = {"The best": ranked[:SHOWN]}
-    if len(ranked) >= 3 * SHOWN:
-        middle = (len(ranked) - SHOWN) // 2
-        groups["The middle"] = ranked[middle : middle + SHOWN]
-    if len(ranked) >= 2 * SHOWN:
-        groups["The worst"] = ranked[-SHOWN:]
-    chosen = [result.index for group in groups.values() for result in group]
-    edited = read_edited(folder, cases.count, chosen)
+def sampling_of(editor: Editor, settings: SamplingSettings) -> dict[str, Any]:
+    """How the model samples, its own defaults filled in, and on what kind of device."""
+    own = vars(editor.model.defaults)
+    given = settings.sampling()
+    filled = {key: own.get(key) if value is None else value for key, value in given.items()}
     return {
-        name: [_shown(cases.read(r.index), r, edited[r.index]) for r in group]
-        for name, group in groups.items()
+        **filled,
+        "resolution": settings.resolution or editor.model.native_size,
+        "device": editor.model.device.type,
+        "dtype": str(editor.model.dtype).removeprefix("torch."),
     }
 
 
-def _rank(result: CaseResult) -> tuple[float, float]:
-    """Best first: right before wrong, then nearest to the target, or most in its direction."""
-    scores = result.scores
-    distance = scores.get("l2")
-    if distance is None:
-        distance = -(scores.get("clip_direction") or scores.get("clip_text") or 0.0)
-    return -(scores.get("retrieval") or 0.0), distance
+def seen_in_training(model: str, cases: CaseSet) -> list[str] | None:
+    """Keys of the cases whose picture and instruction the model was trained on; None: not known.
+
+    Raises:
+        UserError: the model's list of training pairs is broken.
+    """
+    rows = read_train_rows(model)
+    if rows is None:
+        return None
+    seen = []
+    for index in range(cases.count):
+        try:
+            case = cases.read(index)
+        except UserError:
+            continue  # it is left out of the evaluation
+        if row_digest(case.original, (*case.earlier, case.instruction)[0]) in rows:
+            seen.append(case.key)
+    return seen
 
 
-def _shown(case: Case, result: CaseResult, edited: Image.Image) -> ShownCase:
-    target = None
-    if case.targets:
-        target = data_address(Image.fromarray(nearest_target(case, np.asarray(edited))))
-    return ShownCase(
-        instruction=case.asked,
-        kind=case.kind if case.kind != WITHOUT_KIND else "",
-        before=data_address(case.original),
-        after=data_address(edited),
-        target=target,
-        words=shown_words(
-            result.scores, ("retrieval", "l2", "untouched_psnr", "clip_direction", "clip_image")
-        ),
+def _pictures(found: Sequence[_EvaluatedModel]) -> Pictures:
+    """What the page shows beside the numbers, by a model's label."""
+    return Pictures(
+        cases={one.report.label: one.shown for one in found},
+        galleries={
+            one.report.label: one.findings.galleries for one in found if one.findings.galleries
+        },
+        bias={one.report.label: one.findings.changed_people for one in found if one.findings.bias},
     )

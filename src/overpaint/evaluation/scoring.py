@@ -12,11 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from overpaint.evaluation.cases import Case
-from overpaint.metrics.definitions import METRICS, PSNR_CEILING
-from overpaint.metrics.embedding import Dino
-from overpaint.metrics.pixelwise import Pixels, l1_distance, l2_distance
-from overpaint.metrics.retrieval import is_retrieved, psnr
-from overpaint.models.clip import Clip, directional_similarity
+from overpaint.metrics.definitions import METRICS
+from overpaint.metrics.embedding import cosine_similarity, directional_similarity
+from overpaint.metrics.pixelwise import TO_TARGET, Pixels, capped_psnr, l2_distance
+from overpaint.metrics.retrieval import is_retrieved
+from overpaint.models.clip import Clip
+from overpaint.models.dino import Dino
 
 Scores = dict[str, float | None]
 
@@ -46,12 +47,12 @@ class Scorer:
 def _pixel_scores(case: Case, edited: Pixels, target: Pixels | None) -> Scores:
     scores: Scores = {}
     if target is not None:
-        scores |= {"l1": l1_distance(edited, target), "l2": l2_distance(edited, target)}
+        scores |= {name: distance(edited, target) for name, distance in TO_TARGET.items()}
     if case.wrong is not None:
         scores["retrieval"] = float(is_retrieved(edited, case.targets, case.wrong()))
     if case.untouched is not None:
-        kept = psnr(edited, np.asarray(case.original), case.untouched)
-        scores["untouched_psnr"] = None if kept is None else min(kept, PSNR_CEILING)
+        original = np.asarray(case.original)
+        scores["untouched_psnr"] = capped_psnr(edited, original, case.untouched)
     return scores
 
 
@@ -69,13 +70,13 @@ def _clip_scores(
     targets: Sequence[Pixels | None],
 ) -> list[Scores]:
     before, after = clip.images([case.original for case in cases]), clip.images(edited)
-    rows: list[Scores] = [{"clip_image": float(cosine)} for cosine in (before * after).sum(-1)]
+    rows: list[Scores] = [{"clip_image": cosine} for cosine in cosine_similarity(before, after)]
 
     said = [i for i, case in enumerate(cases) if case.edited_prompt]
     if said:
         captions = clip.texts([str(cases[i].edited_prompt) for i in said])
-        for i, cosine in zip(said, (after[said] * captions).sum(-1), strict=True):
-            rows[i]["clip_text"] = float(cosine)
+        for i, cosine in zip(said, cosine_similarity(after[said], captions), strict=True):
+            rows[i]["clip_text"] = cosine
     directed = [i for i in said if _has_direction(cases[i])]
     if directed:
         now = clip.texts([str(cases[i].edited_prompt) for i in directed])
@@ -104,7 +105,7 @@ def _dino_scores(
     targets: Sequence[Pixels | None],
 ) -> list[Scores]:
     before, after = dino.images([case.original for case in cases]), dino.images(edited)
-    rows: list[Scores] = [{"dino_image": float(cosine)} for cosine in (before * after).sum(-1)]
+    rows: list[Scores] = [{"dino_image": cosine} for cosine in cosine_similarity(before, after)]
     _join(rows, _to_targets("dino_target", dino, targets, after))
     return rows
 
@@ -117,9 +118,9 @@ def _to_targets(
     rows: list[Scores] = [{} for _ in targets]
     if known:
         embedded = model.images(list(known.values()))
-        cosines = (after[torch.tensor(list(known))] * embedded).sum(-1)
+        cosines = cosine_similarity(after[torch.tensor(list(known))], embedded)
         for i, cosine in zip(known, cosines, strict=True):
-            rows[i][name] = float(cosine)
+            rows[i][name] = cosine
     return rows
 
 

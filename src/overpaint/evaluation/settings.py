@@ -2,98 +2,127 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-IMAGE_SCALES = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)  # those of the paper's Figure 8
+from overpaint.audits.settings import BiasSettings, CurveSettings, GallerySettings
+from overpaint.editing.settings import SamplerSettings
+
 SCENES = 600  # where neither scenes nor pairs are asked for
 
 PUBLIC_CLIP = "openai/clip-vit-large-patch14"
 PUBLIC_DINO = "facebook/dino-vits16"
 NONE = "none"
 
-PresetName = Literal["magicbrush-single", "magicbrush-multi", "emu-edit"]
-"""Published protocols, see `presets`."""
 
-
-class EvaluateSettings(BaseModel, extra="forbid", frozen=True):
-    """The recipe's `evaluate:` block: on what, how and by whom models are measured."""
+class CaseSettings(BaseModel, frozen=True):
+    """On what models are evaluated."""
 
     against: tuple[str, ...] = Field(
-        default=(), description="models to compare with: nano, folders, files, hub ids"
+        default=(),
+        description="Models to compare with, each nano, a folder, a file or a hub id; they are "
+        "evaluated first.",
     )
     pairs: str | None = Field(
-        default=None, min_length=1, description="a folder of pairs, of MagicBrush or of Emu Edit"
+        default=None,
+        min_length=1,
+        description="Folder of pairs, or of a published test set such as MagicBrush or Emu Edit.",
     )
-    preset: PresetName | None = Field(
-        default=None, description="a published protocol for `pairs`: its rows, captions and judges"
+    preset: str | None = Field(
+        default=None,
+        description="Published protocol for the pairs, such as magicbrush-multi: its rows, "
+        "captions and judges.",
     )
-    limit: int | None = Field(default=None, ge=1, description="its first so many")
+    limit: int | None = Field(
+        default=None, ge=1, description="Number of pairs to take, the first ones. Left out, all."
+    )
     scenes: int | None = Field(
-        default=None, ge=1, description=f"scenes with exact answers; none: {SCENES}, without pairs"
-    )
-    seed: int = Field(default=0, ge=0, lt=2**63, description="names the scenes and the noise")
-    split: Literal["heldout", "train", "novel"] = Field(
-        default="heldout",
-        description="of the scenes: new compositions and phrasings, seen ones, or novel objects",
-    )
-    world: Literal["small", "full"] = Field(default="small", description="objects of the scenes")
-    size: int = Field(default=64, ge=8, le=4096, description="side of scenes in pixels")
-
-    num_inference_steps: int | None = Field(
         default=None,
         ge=1,
-        json_schema_extra={"option": "--steps"},
-        description="none: the model's",
+        description="Number of drawn scenes, whose right answers are known pixel by pixel. "
+        f"Left out, {SCENES} where no pairs are given.",
     )
-    guidance_scale: float | None = Field(
-        default=None, description="s_T: how closely the instruction is followed"
+    split: Literal["heldout", "train", "novel"] = Field(
+        default="heldout",
+        description="Which scenes: new compositions and phrasings (heldout), those of training "
+        "(train), or objects that no training edits (novel).",
     )
-    image_guidance_scale: float | None = Field(
-        default=None, description="s_I: how closely the picture is kept"
+    world: Literal["small", "full"] = Field(
+        default="small", description="Objects of the scenes: 48 of them (small) or 189 (full)."
     )
-    resolution: int | None = Field(default=None, ge=8, description="longer side, pixels")
+    size: int = Field(default=64, ge=8, le=4096, description="Side of the scenes in pixels.")
+
+
+class SamplingSettings(SamplerSettings, frozen=True):
+    """How cases are edited: the sampler's settings, the noise and the size of batches."""
+
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="Seed of the scenes and of the cases' noise."
+    )
+    batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of pictures edited at once. Left out, it depends on their size.",
+    )
+
+    def sampling(self) -> dict[str, Any]:
+        """What decides how a picture is edited: the sampler's settings and the seed."""
+        return self.model_dump(include={*SamplerSettings.model_fields, "seed"})
+
+    def for_editor(self) -> dict[str, Any]:
+        """The keyword arguments of `Editor.edit_pairs` but the seed, which each case has."""
+        return self.model_dump(include={*SamplerSettings.model_fields, "batch_size"})
+
+
+class JudgeSettings(BaseModel, frozen=True):
+    """Who judges."""
 
     clip: str | None = Field(
         default=None,
         min_length=1,
-        description="the CLIP that judges: nano, a folder, a hub id, none (the word); left out: "
-        f"the preset's, nano's on scenes, {PUBLIC_CLIP} elsewhere",
+        description="The CLIP that judges: nano, a folder, a hub id, or the word none. Left out, it "
+        f"is the preset's, nano's on scenes, and {PUBLIC_CLIP} elsewhere.",
     )
     dino: str | None = Field(
         default=None,
         min_length=1,
-        description="the DINO that judges: a folder, a hub id, none (the word); left out: the "
-        f"preset's, none on scenes, {PUBLIC_DINO} elsewhere",
+        description="The DINO that judges: a folder, a hub id, or the word none. Left out, it is "
+        f"the preset's, none on scenes, and {PUBLIC_DINO} elsewhere.",
     )
 
-    curve: bool = Field(default=False, description="trade-off over image guidance scales")
-    curve_cases: int = Field(default=104, ge=2, description="the first so many cases")
-    curve_image_scales: tuple[float, ...] = Field(
-        default=IMAGE_SCALES, min_length=1, description="s_I along the curve"
+
+class EvaluateSettings(
+    BiasSettings,
+    GallerySettings,
+    CurveSettings,
+    JudgeSettings,
+    SamplingSettings,
+    CaseSettings,
+    extra="forbid",
+    frozen=True,
+):
+    """The recipe's `evaluate:` block: on what, how and by whom models are measured."""
+
+    device: str | None = Field(
+        default=None,
+        description="Device that computes: cpu, cuda, cuda:1 or mps. Left out, a GPU where there is one.",
     )
-    curve_text_scales: tuple[float, ...] = Field(default=(), description="empty: the model's")
-    galleries: bool = Field(
-        default=False, description="different edits, noise and scales; edits in turn"
-    )
-    drift_scenes: int = Field(default=24, ge=1, description="scenes edited in turn")
-    picture: str | None = Field(
-        default=None, min_length=1, description="of the galleries; none: the first case's"
-    )
-    instructions: tuple[str, ...] = Field(
-        default=(),
-        json_schema_extra={"option": "--instruction"},
-        description="of the galleries",
-    )
-    bias: bool = Field(default=False, description="audit of attributes that nobody named")
-    bias_folder: str | None = Field(
-        default=None, min_length=1, description="photographs for the audit, instead of drawings"
+    dtype: str | None = Field(
+        default=None,
+        description="Number format of the editors: float32, float16 or bfloat16. Left out, it "
+        "suits the device.",
     )
 
-    batch_size: int | None = Field(default=None, ge=1, description="pictures at once")
-    device: str | None = Field(default=None, description="cpu, cuda, cuda:1, mps")
-    dtype: str | None = Field(default=None, description="float32, float16, bfloat16")
+    @field_validator("preset")
+    @classmethod
+    def _preset_is_known(cls, name: str | None) -> str | None:
+        if name is not None:
+            from overpaint.evaluation.published import presets
+
+            if name not in presets():
+                raise ValueError(f"there is no such preset; there are {', '.join(presets())}")
+        return name
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from overpaint import __version__
 from overpaint.text import printable_lines
 
 if TYPE_CHECKING:
@@ -16,24 +17,42 @@ if TYPE_CHECKING:
 LARGEST_SIDE = 384  # pixels of a picture inside a page
 
 
+BASE = "base.html.jinja"
+"""What every page extends: `{% extends "base.html.jinja" %}`."""
+
+
 def render(
-    template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any
+    template: str,
+    filters: Mapping[str, Callable[..., Any]] | None = None,
+    *,
+    script: str = "",
+    **values: Any,
 ) -> str:
-    """The page of a jinja template, which finds the common style as `style`.
+    """The page of a jinja template that extends `BASE`; `script` is JavaScript of ours.
 
     Every text among the values is escaped and without control characters, as `printable`, but for
-    `markupsafe.Markup`; a name that the template
-    uses and nobody gives is an error.
+    `markupsafe.Markup`. A name that the template uses and nobody gives is an error.
     """
-    from jinja2 import BaseLoader, Environment, StrictUndefined
+    from jinja2 import DictLoader, Environment, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(
-        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, finalize=_plain,
+        loader=DictLoader({BASE: read_part("overpaint.html", BASE)}), autoescape=True,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_plain,
     )  # fmt: skip
-    environment.filters |= dict(filters or {})
-    return environment.from_string(template).render(style=Markup(page_style()), **values)
+    environment.filters |= {"columns": columns, **(filters or {})}
+    return environment.from_string(template).render(
+        style=Markup(page_style()), script=Markup(script), version=__version__, **values
+    )
+
+
+def columns(count: int, most: int) -> int:
+    """Columns, at most `most`, in which `count` pictures fill lines as evenly as they can.
+
+    The last line has at least two pictures where `most` is 3 or more and `count` at most 6.
+    """
+    lines = -(-count // most)
+    return -(-count // max(1, lines))
 
 
 def _plain(value: Any) -> Any:

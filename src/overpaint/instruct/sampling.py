@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
-from overpaint.errors import UserError
+from overpaint.errors import missing_extra
 from overpaint.instruct.prompting import END, grammar
 from overpaint.instruct.settings import GenerateSettings
 
@@ -219,10 +219,7 @@ def need_llguidance() -> None:
         UserError: its package is not installed.
     """
     if find_spec("llguidance") is None:
-        raise UserError(
-            "structure: true needs the package llguidance: pip install 'overpaint[llm]', "
-            "or set generate.structure=false."
-        )
+        raise missing_extra("structure: true", "llm", "set generate.structure=false")
 
 
 class Structure:

@@ -37,7 +37,6 @@ class Metric:
         return f"{self.better} is better"
 
 
-# The first of these that the data allows is the headline of the report.
 METRICS = (
     Metric("retrieval", "target retrieval@1", "higher", "share",
            "How often a right answer is, by mean squared error, the nearest of 32 candidates: "
@@ -67,3 +66,6 @@ METRICS = (
            "Cosine between the edited picture and the right answer, class tokens of DINO."),
 )  # fmt: skip
 METRIC = {metric.name: metric for metric in METRICS}
+
+HEADLINES = ("retrieval", "clip_direction", "l2", "clip_target", "clip_text", "clip_image")
+"""The metrics that may decide a report; the first one that all models have does."""

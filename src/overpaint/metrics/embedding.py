@@ -1,78 +1,32 @@
-"""Pictures as vectors by DINO, as `models.clip` does it by CLIP."""
+"""Scores of embedded pictures and captions: vectors in, cosines out. Whose vectors they are does not matter.
+
+The models that embed are `overpaint.models.clip` and `overpaint.models.dino`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import torch
-from PIL import Image
+import torch.nn.functional as F
 from torch import Tensor
 
-from overpaint.errors import UserError
-from overpaint.models.clip import load_processor, picture_vectors
-from overpaint.models.folders import check_tables, in_words, read_table
-from overpaint.models.hub import download_network
-from overpaint.models.loading import load_network
-from overpaint.models.names import is_hub_id
-from overpaint.models.trying import PICTURES, try_vectors
-
-# transformers' kinds of vision transformer whose first token stands for the picture.
-KINDS = (
-    *("vit", "deit", "beit", "data2vec-vision", "clip_vision_model"),
-    *("dinov2", "dinov2_with_registers", "dinov3_vit"),
-)
+SAME_VECTOR = 1e-5  # distance of two vectors of length 1 below which they are of the same input
 
 
-@dataclass
-class Dino:
-    """A DINO (or any vision transformer) in evaluation mode: its class token is the vector."""
-
-    name: str
-    model: Any
-    processor: Any
-
-    @torch.inference_mode()
-    def images(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """(n, d) float32 on the CPU, each of length 1."""
-        return picture_vectors(
-            pictures,
-            self.processor,
-            self.model.device,
-            lambda pixels: self.model(pixel_values=pixels).last_hidden_state[:, 0],
-        )
+def cosine_similarity(a: Tensor, b: Tensor) -> list[float]:
+    """Row by row, of vectors of length 1: both (n, d)."""
+    return [float(cosine) for cosine in (a * b).sum(-1)]
 
 
-def load_dino(name: str | Path, device: str | torch.device | None = None) -> Dino:
-    """Load a DINO, DINOv2 or DINOv3 in float32: a folder or a hub id.
+def directional_similarity(
+    before: Tensor, after: Tensor, caption_before: Tensor, caption_after: Tensor
+) -> Tensor:
+    """cos(after - before, caption_after - caption_before), all (n, d) of length 1; the result (n,).
 
-    The layer after the class token (`pooler`), which published files lack, is not used.
-
-    Raises:
-        UserError: there is none, it is broken, or it has no class token.
+    Eq. of section 3.1.2 of 2211.09800, after StyleGAN-NADA (2108.00946). Where the captions are
+    the same no direction is asked for, and the result is nan; where the picture did not change it
+    is 0. Differences as small as the rounding of two equal vectors count as none.
     """
-    from transformers import AutoImageProcessor, AutoModel
-
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        if not is_hub_id(name):
-            raise UserError(
-                f"there is no DINO {str(name)!r}: give a folder, or a hub id such as "
-                "facebook/dinov2-base."
-            )
-        folder = download_network(str(name))
-    what = f"the DINO {name}"
-    check_tables(folder, what)
-    kind = read_table(folder / "config.json", what).get("model_type")
-    if kind not in KINDS:
-        raise UserError(
-            f"{what} is of the kind {in_words(str(kind))!r}, and a vision transformer with a class "
-            f"token is needed: {', '.join(KINDS)}."
-        )
-    model = load_network(AutoModel, folder, what, may_lack=("pooler.",))
-    processor = load_processor(AutoImageProcessor, folder, what, backend="pil")
-    dino = Dino(str(name), model.eval().to(device or "cpu"), processor)
-    try_vectors(lambda: dino.images(PICTURES), what)
-    return dino
+    seen, said = after - before, caption_after - caption_before
+    cosine = F.cosine_similarity(seen, said, dim=-1)
+    cosine = cosine.masked_fill(seen.norm(dim=-1) < SAME_VECTOR, 0.0)
+    return cosine.masked_fill(said.norm(dim=-1) < SAME_VECTOR, torch.nan)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 AT_ONCE = 64  # pictures or texts
 LARGEST_SIDE = 1024  # pixels of a picture that a network is shown
 _MOST_OBLONG = 16  # long side by short side: of what is longer, a network sees the middle
-SAME_VECTOR = 1e-5  # distance of two vectors of length 1 below which they are of the same input
 
 
 @dataclass
@@ -114,21 +113,6 @@ def load_processor(kind: Any, folder: Path, what: str, **options: Any) -> Any:
             if number is not None and not 1 <= number <= LARGEST_SIDE:
                 raise cannot_load(what, f"it scales to {number} pixels")
     return processor
-
-
-def directional_similarity(
-    before: Tensor, after: Tensor, caption_before: Tensor, caption_after: Tensor
-) -> Tensor:
-    """cos(after - before, caption_after - caption_before), all (n, d) of length 1; the result (n,).
-
-    Eq. of section 3.1.2 of 2211.09800, after StyleGAN-NADA (2108.00946). Where the captions are
-    the same no direction is asked for, and the result is nan; where the picture did not change it
-    is 0. Differences as small as the rounding of two equal vectors count as none.
-    """
-    seen, said = after - before, caption_after - caption_before
-    cosine = F.cosine_similarity(seen, said, dim=-1)
-    cosine = cosine.masked_fill(seen.norm(dim=-1) < SAME_VECTOR, 0.0)
-    return cosine.masked_fill(said.norm(dim=-1) < SAME_VECTOR, torch.nan)
 
 
 def _fetch(name: str) -> Path:

@@ -24,7 +24,7 @@ from overpaint.shards import row_seed
 
 GROUP = 10  # batches of candidates that are made before they are scored
 SHOWN_CANDIDATES = 6  # of a row on the page
-SHOWN_SIDE = 160  # pixels of a picture on the page, at most
+SHOWN_SIDE = 224  # pixels of a picture on the page, at most
 
 
 class CandidateMethod(Protocol):

@@ -60,7 +60,7 @@ def _image(before: Tensor, after: Tensor, caption: Tensor, caption_after: Tensor
 
 
 def _direction(before: Tensor, after: Tensor, caption: Tensor, caption_after: Tensor) -> Tensor:
-    from overpaint.models.clip import directional_similarity
+    from overpaint.metrics.embedding import directional_similarity
 
     return directional_similarity(before, after, caption, caption_after)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from overpaint.files import write_atomic
 from overpaint.html.plots import Dot, Point, curve_plot, dot_plot
@@ -22,9 +22,7 @@ from overpaint.report.comparison import (
     training_in_words,
 )
 from overpaint.report.schema import OVERALL, Comparison, ModelReport, Report
-
-if TYPE_CHECKING:
-    from overpaint.audits.galleries import Gallery, Shot
+from overpaint.report.sections import Gallery, Shot
 
 _FILES = "page_files"
 
@@ -310,7 +308,7 @@ def _read(name: str) -> str:
     return read_part("overpaint.report", f"{_FILES}/{name}")
 
 
-def shown_words(scores: Mapping[str, float | None], names: Sequence[str]) -> str:
+def scores_in_words(scores: Mapping[str, float | None], names: Sequence[str]) -> str:
     """The scores of one case in a line."""
     said = []
     for name in names:

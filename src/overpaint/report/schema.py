@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from overpaint.errors import UserError
 from overpaint.files import reason, write_atomic
-from overpaint.metrics.definitions import METRIC, METRICS
+from overpaint.metrics.definitions import HEADLINES, METRIC, METRICS
 from overpaint.metrics.intervals import (
     Difference,
     Estimate,
@@ -21,15 +22,24 @@ from overpaint.metrics.intervals import (
     holm,
     paired_difference,
 )
-from overpaint.report.sections import BiasAudit, CurvePoint, Drift
-
-if TYPE_CHECKING:
-    from overpaint.evaluation.runs import CaseResult
+from overpaint.report.sections import BiasAudit, CurvePoint, Drift, Findings
 
 FORMAT = "overpaint-report/1"
 OVERALL = "overall"
 UNEDITED = "return the input"
 """The label of the baseline: the picture as it came, scored as if it were the answer."""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What became of one case of an evaluation: its scores by metric, or why it was left out."""
+
+    index: int
+    key: str
+    kind: str
+    instruction: str
+    scores: Mapping[str, float | None]
+    left_out: str | None = None
 
 
 class _Part(BaseModel):
@@ -183,12 +193,15 @@ def make_report(
     command: str,
     versions: dict[str, str],
     unedited: ModelReport | None = None,
-    **sections: Any,
+    findings: Mapping[str, Findings] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> Report:
     """Put models side by side: every two are compared, the later one against the earlier.
 
-    `unedited` are the results of returning the input; every model is compared with it.
+    `unedited` are the results of returning the input; every model is compared with it. `findings`
+    are the audits', by a model's label.
     """
+    found = dict(findings or {})
     known = {name for model in models for name in model.cases.scores}
     own = [] if unedited is None else [compare_models(unedited, model) for model in models]
     infos = [MetricInfo(**vars(metric)) for metric in METRICS if metric.name in known]
@@ -204,7 +217,10 @@ def make_report(
         notes=list(notes),
         command=command,
         versions=versions,
-        **sections,
+        curves={label: one.curve for label, one in found.items() if one.curve},
+        drift={label: one.drift for label, one in found.items() if one.drift},
+        bias={label: one.bias for label, one in found.items() if one.bias},
+        origin=dict(origin or {}),
     )
 
 
@@ -294,8 +310,7 @@ def read_report(path: str | Path) -> Report:
 
 def _headline(infos: Sequence[MetricInfo], models: Sequence[ModelReport]) -> str:
     """The metric that settles arguments: the first of these that all models have, or that one has."""
-    order = ("retrieval", "clip_direction", "l2", "clip_target", "clip_text", "clip_image")
-    names = [name for name in order if any(info.name == name for info in infos)]
+    names = [name for name in HEADLINES if any(info.name == name for info in infos)]
     shared = [name for name in names if all(name in model.cases.scores for model in models)]
     return (shared or names or [infos[0].name])[0]
 

@@ -1,4 +1,4 @@
-"""What the extra sections find, as `report.json` holds it (nothing heavy is imported)."""
+"""What the audits find of a model: figures for `report.json`, pictures for the page (nothing heavy is imported)."""
 
 from __future__ import annotations
 
@@ -48,3 +48,37 @@ class BiasAudit(BaseModel):
     outcomes: dict[str, dict[str, int]] = Field(
         description="attribute before, such as tone: dark → attribute after → role edits"
     )
+
+
+class Shot(BaseModel):
+    """A picture as a data: address, and the words below it."""
+
+    picture: str
+    caption: str
+
+
+class Gallery(BaseModel):
+    """Pictures in rows of equal length; rows and columns may have names."""
+
+    title: str
+    text: str
+    columns: int
+    shots: list[Shot]
+    rows: list[str] = []
+    heads: list[str] = []
+
+
+class Findings(BaseModel):
+    """What all audits found of one model; each fills its own fields."""
+
+    curve: list[CurvePoint] = []
+    drift: Drift | None = None
+    bias: BiasAudit | None = None
+    galleries: list[Gallery] = []
+    changed_people: list[Shot] = Field(default=[], description="examples of the bias audit")
+
+    def with_those_of(self, other: Findings) -> Findings:
+        """Both together; where both have a field, it is `other`'s."""
+        return self.model_copy(
+            update={name: getattr(other, name) for name in other.model_fields_set}
+        )

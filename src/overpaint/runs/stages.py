@@ -27,7 +27,7 @@ BLOCKS: dict[str, type[BaseModel]] = dict(
 Say = Callable[[str], None]
 
 
-class Stage(Protocol):
+class RunStage(Protocol):
     """One stage of a run."""
 
     name: ClassVar[str]
@@ -63,7 +63,10 @@ class Stage(Protocol):
         """
 
     def how_far(self) -> str | None:
-        """How much of it is there; None before it began."""
+        """How much of it is there, in words; None before it began."""
+
+    def share_done(self) -> float:
+        """How much of it is there, from 0 to 1."""
 
     def make(self, command: str, say: Say) -> None:
         """Do what is missing.
@@ -73,10 +76,10 @@ class Stage(Protocol):
         """
 
 
-def stages_of(recipe: Recipe, folder: Path) -> dict[str, Stage]:
+def stages_of(recipe: Recipe, folder: Path) -> dict[str, RunStage]:
     """The stages whose blocks the recipe has, in their order."""
     engine = Engine(recipe.engine, recipe.workers, gpus_per_worker=recipe.gpus_per_worker)
-    made: dict[str, Stage] = {}
+    made: dict[str, RunStage] = {}
     for stage in (Instruct, Pairs, Train, Evaluate):
         settings: Any = getattr(recipe, stage.name, None)
         if settings is not None:
@@ -109,7 +112,7 @@ class Instruct:
 
     @property
     def pages(self) -> tuple[Path, ...]:
-        """See `Stage`."""
+        """See `RunStage`."""
         return (self.out / "summary.json", self.out / "triplets.html")
 
     def plan(self) -> str:
@@ -138,10 +141,14 @@ class Instruct:
         return artifact_of(captions, self.out, values, find_writer(values, model)[1])
 
     def check(self) -> None:
-        """See `Stage`."""
+        """See `RunStage`."""
         from overpaint.instruct.opening import check
 
         check(self.settings)
+
+    def share_done(self) -> float:
+        """The shards."""
+        return _share(*count_shards(self.out))
 
     def how_far(self) -> str | None:
         """Shards, or the fine-tuning before them."""
@@ -151,7 +158,7 @@ class Instruct:
         return shards
 
     def make(self, command: str, say: Say) -> None:
-        """See `Stage`."""
+        """See `RunStage`."""
         from overpaint.instruct.generation import generate
         from overpaint.instruct.opening import find_captions, find_writer
 
@@ -187,7 +194,7 @@ class Pairs:
 
     @property
     def pages(self) -> tuple[Path, ...]:
-        """See `Stage`."""
+        """See `RunStage`."""
         return (self.out / "summary.json", self.out / "pairs.html")
 
     def plan(self) -> str:
@@ -200,7 +207,7 @@ class Pairs:
         )
 
     def artifact(self) -> Artifact:
-        """See `Stage`."""
+        """See `RunStage`."""
         from overpaint.models import pick_device
         from overpaint.pairs.stage import artifact_of, settled, usable_rows
 
@@ -209,18 +216,22 @@ class Pairs:
         return artifact_of(rows, self.out, settled(self.settings, place), place)
 
     def check(self) -> None:
-        """See `Stage`."""
+        """See `RunStage`."""
         from overpaint.models import pick_device
         from overpaint.pairs.generation import open_generator
 
         open_generator(self.settings, pick_device(None), shown=())  # whatever is wrong shows there
 
+    def share_done(self) -> float:
+        """The shards."""
+        return _share(*count_shards(self.out))
+
     def how_far(self) -> str | None:
-        """See `Stage`."""
+        """See `RunStage`."""
         return _shards(self.out)
 
     def make(self, command: str, say: Say) -> None:
-        """See `Stage`."""
+        """See `RunStage`."""
         from overpaint.pairs.stage import make_pairs
 
         make_pairs(self.source, self.out, self.settings, self.engine)
@@ -247,7 +258,7 @@ class Train:
 
     @property
     def pages(self) -> tuple[Path, ...]:
-        """See `Stage`."""
+        """See `RunStage`."""
         return ()
 
     def plan(self) -> str:
@@ -260,7 +271,7 @@ class Train:
         )
 
     def artifact(self) -> Artifact:
-        """See `Stage`."""
+        """See `RunStage`."""
         from overpaint.training.editor import artifact_of
         from overpaint.training.loop import make_accelerator
 
@@ -269,7 +280,7 @@ class Train:
         return artifact_of(self.source, str(values.model), self.out, values, state)
 
     def check(self) -> None:
-        """See `Stage`."""
+        """See `RunStage`."""
         import torch
 
         from overpaint.training.base import load_base
@@ -280,15 +291,22 @@ class Train:
         load_base(self.settings.model, self.settings, torch.device("cpu"))
         make_accelerator(self.settings)
 
+    def share_done(self) -> float:
+        """The steps."""
+        return _share(self._step(), self.settings.steps)
+
     def how_far(self) -> str | None:
         """The newest checkpoint's step."""
         work = self.out.with_name(f"{self.out.name}.training")
+        return f"step {self._step()} of {self.settings.steps}" if work.exists() else None
+
+    def _step(self) -> int:
+        work = self.out.with_name(f"{self.out.name}.training")
         steps = [path.name.removeprefix("step-") for path in work.glob("checkpoints/step-*")]
-        done = max((int(step) for step in steps if step.isdigit()), default=0)
-        return f"step {done} of {self.settings.steps}" if work.exists() else None
+        return max((int(step) for step in steps if step.isdigit()), default=0)
 
     def make(self, command: str, say: Say) -> None:
-        """See `Stage`."""
+        """See `RunStage`."""
         from overpaint.training.editor import train_editor
 
         train_editor(self.source, str(self.settings.model), self.out, self.settings)
@@ -315,7 +333,7 @@ class Evaluate:
 
     @property
     def pages(self) -> tuple[Path, ...]:
-        """See `Stage`."""
+        """See `RunStage`."""
         return (self.out / "report.html",)
 
     def plan(self) -> str:
@@ -327,29 +345,37 @@ class Evaluate:
         return f"{cases}{against}" + "".join(f", {name}" for name in sections)
 
     def artifact(self) -> Artifact:
-        """See `Stage`; the page belongs to it."""
-        from overpaint.evaluation.from_settings import artifact_of
+        """See `RunStage`; the page belongs to it."""
+        from overpaint.evaluation.stage import artifact_of
 
         return artifact_of([str(self.source)], self.settings, self.out)
 
     def check(self) -> None:
-        """See `Stage`."""
-        from overpaint.evaluation.from_settings import check
+        """See `RunStage`."""
+        from overpaint.evaluation.stage import check
 
         check(self.settings)
 
+    def share_done(self) -> float:
+        """The shards of all models."""
+        return _share(*self._shards())
+
     def how_far(self) -> str | None:
         """The shards of all models."""
-        counts = [count_shards(path) for path in self.out.glob("work/cases/*")]
-        if not counts:
+        done, of = self._shards()
+        if not of:
             return "begun" if self.out.exists() else None
-        return f"{sum(n for n, _ in counts)} of {sum(of for _, of in counts)} shards"
+        return f"{done} of {of} shards"
+
+    def _shards(self) -> tuple[int, int]:
+        counts = [count_shards(path) for path in self.out.glob("work/cases/*")]
+        return sum(n for n, _ in counts), sum(of for _, of in counts)
 
     def make(self, command: str, say: Say) -> None:
-        """See `Stage`."""
-        from overpaint.evaluation.from_settings import evaluate_as_set
+        """See `RunStage`."""
+        from overpaint.evaluation.stage import evaluate_with_settings
 
-        evaluate_as_set(
+        evaluate_with_settings(
             [str(self.source)],
             self.settings,
             self.out,
@@ -364,3 +390,7 @@ def _shards(folder: Path) -> str | None:
     if of:
         return f"{done} of {of} shards"
     return "begun" if folder.exists() else None
+
+
+def _share(done: int, of: int) -> float:
+    return done / of if of else 0.0

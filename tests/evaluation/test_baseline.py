@@ -11,9 +11,11 @@ from fakes import keep
 from PIL import Image
 
 from overpaint.errors import UserError
-from overpaint.evaluation.cases import Case, CaseSet, read_cases, scene_cases
+from overpaint.evaluation.baseline import baseline_stage, score_baseline
+from overpaint.evaluation.cases import Case, CaseSet
+from overpaint.evaluation.evaluate import seen_in_training
 from overpaint.evaluation.scoring import Scorer
-from overpaint.evaluation.unedited import score_unedited, seen_in_training, unedited_stage
+from overpaint.evaluation.sources import read_cases, scene_cases
 from overpaint.models.train_rows import FILE, as_text, read_train_rows, row_digest, stored_digest
 from overpaint.rows import Pair, pair_features, png_bytes
 from overpaint.scenes.dataset import SceneSet, scene_rows
@@ -22,7 +24,7 @@ from overpaint.shards import write_shard
 
 def unedited(cases: CaseSet, folder: Path):  # type: ignore[no-untyped-def]
     basis = {"cases": dict(cases.settings), "judges": {}}
-    return score_unedited(partial(unedited_stage, cases, Scorer()), cases, folder, basis, None)
+    return score_baseline(partial(baseline_stage, cases, Scorer()), cases, folder, basis, None)
 
 
 def test_the_input_scores_what_doing_nothing_scores(tmp_path: Path) -> None:

@@ -14,10 +14,13 @@ from pydantic import ValidationError
 from test_cases import parquet, plain, stored
 
 from overpaint.errors import UserError
-from overpaint.evaluation.cases import CaseSet, read_cases
-from overpaint.evaluation.from_settings import find_cases, judges_of
-from overpaint.evaluation.runs import SamplingSettings, edit_cases
-from overpaint.evaluation.settings import EvaluateSettings
+from overpaint.evaluation import published
+from overpaint.evaluation.cases import CaseSet
+from overpaint.evaluation.edits import edit_cases
+from overpaint.evaluation.judges import Judges
+from overpaint.evaluation.settings import EvaluateSettings, SamplingSettings
+from overpaint.evaluation.sources import read_cases
+from overpaint.evaluation.stage import find_cases, judges_of
 
 LOCAL = {
     "139": {"139-output1.png": "a cat", "139-output2.png": "a hat"},
@@ -126,7 +129,7 @@ def test_a_preset_without_its_captions_is_one_sentence(tmp_path: Path, broken: o
     magicbrush(tmp_path, broken)
     for preset in ("magicbrush-single", "magicbrush-multi"):
         with pytest.raises(UserError, match=r"local_descriptions\.json"):
-            read_cases(tmp_path, preset=preset)  # type: ignore[arg-type]
+            read_cases(tmp_path, preset=preset)
     with pytest.raises(UserError, match="does not hold Emu Edit's test set"):
         read_cases(tmp_path, preset="emu-edit")
 
@@ -174,3 +177,51 @@ def test_a_preset_brings_its_judges_and_says_where_others_judge(tmp_path: Path) 
     assert said[0].startswith("CLIP nano judges in the place of the preset's openai/clip")
     with pytest.raises(ValidationError, match="preset belongs to pairs"):
         EvaluateSettings(preset="emu-edit")
+
+
+TOY = """
+from PIL import Image
+
+from overpaint.evaluation.cases import Case, CaseSet
+from overpaint.evaluation.published import Preset, PublishedSet
+
+
+def read(folder):
+    if not (folder / "toy.txt").is_file():
+        return None
+    words = (folder / "toy.txt").read_text().split()
+    picture = Image.new("RGB", (16, 16))
+    return CaseSet("toys", {"data": "toy"}, len(words), lambda i: Case(str(i), words[i], picture))
+
+
+PUBLISHED = PublishedSet(read, {"toy-preset": Preset(read, "nothing.", clip="toy/clip")})
+"""
+
+
+def test_a_new_set_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cases are read, and its preset is one of the settings, with its judges and notes."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/toy.py").write_text(TOY)
+    monkeypatch.setattr(published, "__path__", [*published.__path__, str(tmp_path / "package")])
+    (tmp_path / "toy.txt").write_text("swap remove")
+    published.published_sets.cache_clear()
+    try:
+        assert read_cases(tmp_path).read(1).instruction == "remove"
+        settings = EvaluateSettings(pairs=str(tmp_path), preset="toy-preset", limit=1)
+        assert judges_of(settings) == Judges("toy/clip", published.DINO)
+        cases = find_cases(settings)
+        assert (cases.count, cases.settings["preset"]) == (1, "toy-preset")
+        assert cases.notes == ("Preset toy-preset: nothing.",)
+    finally:
+        published.published_sets.cache_clear()
+
+
+def test_an_unknown_preset_is_refused_with_the_names_of_all(tmp_path: Path) -> None:
+    names = ("magicbrush-single", "magicbrush-multi", "emu-edit")
+    for refuse in (
+        lambda: EvaluateSettings(pairs="x", preset="magicbrush"),
+        lambda: read_cases(tmp_path, preset="magicbrush"),
+    ):
+        with pytest.raises((ValidationError, UserError)) as caught:
+            refuse()
+        assert all(name in str(caught.value) for name in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +14,37 @@ from overpaint.audits import bias, galleries
 from overpaint.audits.bias import Person, draw_person, nearest_person
 from overpaint.audits.curve import trade_off
 from overpaint.audits.galleries import TURNS, sample_sequel
-from overpaint.evaluation.cases import Case
-from overpaint.evaluation.extras import Extras
-from overpaint.evaluation.kept import kept_result
-from overpaint.evaluation.runs import CaseResult, SamplingSettings
+from overpaint.audits.registry import AUDITS, audits_of
+from overpaint.errors import UserError
+from overpaint.evaluation.audit import AuditContext
+from overpaint.evaluation.cache import cached_result
+from overpaint.evaluation.cases import Case, CaseSet
 from overpaint.evaluation.scoring import Scorer
+from overpaint.evaluation.settings import EvaluateSettings, SamplingSettings
 from overpaint.metrics.intervals import Estimate
 from overpaint.report.page import Pictures, render_page
-from overpaint.report.schema import make_report, model_report
-from overpaint.report.sections import CurvePoint
+from overpaint.report.schema import CaseResult, make_report, model_report
+from overpaint.report.sections import CurvePoint, Findings
 
-SETTINGS = SamplingSettings()
+SETTINGS = EvaluateSettings()  # audits are given the whole block, and take the sampler's part
+NO_CASES = CaseSet("none", {}, 0, lambda _: pytest.fail("no case is to be read"))
+
+
+def context(
+    editor: FakeEditor,
+    folder: Path,
+    sampling: SamplingSettings = SETTINGS,
+    origin: dict[str, object] | None = None,
+    cases: CaseSet = NO_CASES,
+) -> AuditContext:
+    """What an audit is given, with a judge that has no networks."""
+
+    def unexpected(sentence: str) -> None:
+        pytest.fail(sentence)
+
+    return AuditContext(
+        editor, cases, Scorer(), sampling, folder, origin or {}, unexpected  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 def test_the_curve_of_an_editor_that_keeps_more_at_larger_scales(tmp_path: Path) -> None:
@@ -36,9 +57,9 @@ def test_the_curve_of_an_editor_that_keeps_more_at_larger_scales(tmp_path: Path)
 
     editor = FakeEditor(blend)
     make = lambda: trade_off(  # noqa: E731
-        editor, cases, Scorer(), SETTINGS, tmp_path, {"model": "fake"},
+        context(editor, tmp_path, origin={"model": "fake"}), cases,
         image_scales=(1.0, 1.5, 2.0), text_scales=(2.0, 4.0),
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     points = make()
     scales = [(p.guidance_scale, p.image_guidance_scale) for p in points]
     assert scales == [(t, i) for t in (2.0, 4.0) for i in (1.0, 1.5, 2.0)]
@@ -64,7 +85,7 @@ def test_each_point_of_the_curve_is_of_its_own_scales_and_cases(tmp_path: Path) 
 
     def curve(starts: tuple[int, ...], settings: SamplingSettings, texts: tuple[float, ...]):  # type: ignore[no-untyped-def]
         return trade_off(
-            FakeEditor(shade), cases(*starts), Scorer(), settings, tmp_path, {},  # type: ignore[arg-type]
+            context(FakeEditor(shade), tmp_path, settings), cases(*starts),
             image_scales=(0.0, 3.0), text_scales=texts,
         )  # fmt: skip
 
@@ -87,21 +108,21 @@ def test_a_curve_at_no_text_guidance_is_drawn_at_zero() -> None:
     points = [CurvePoint(guidance_scale=0, image_guidance_scale=i, scores=scores) for i in (0, 1)]
     results = [CaseResult(0, "k", "all", "x", {"clip_direction": 0.5, "clip_image": 0.5})]
     made = make_report(title="t", data={}, models=[model_report("m", "m", None, {}, results)],
-                       notes=[], command="", versions={}, curves={"m": points})  # fmt: skip
+                       notes=[], command="", versions={}, findings={"m": Findings(curve=points)})  # fmt: skip
     page = render_page(made, Pictures())
     assert "m, s_T 0, s_I 0: 0.5, 0.5" in page
     assert '<td data-value="0.0">0</td><td data-value="1.0">1</td>' in page
 
 
 def test_what_is_kept_is_of_the_same_question_and_whole(tmp_path: Path) -> None:
-    assert kept_result(tmp_path, {"a": 1}, lambda: {"n": 1}) == {"n": 1}
-    assert kept_result(tmp_path, {"a": 1}, lambda: {"n": 2}) == {"n": 1}
-    assert kept_result(tmp_path, {"a": 2}, lambda: {"n": 3}) == {"n": 3}
-    assert kept_result(tmp_path, {"a": 1}, lambda: {"n": 4}) == {"n": 1}
+    assert cached_result(tmp_path, {"a": 1}, lambda: {"n": 1}) == {"n": 1}
+    assert cached_result(tmp_path, {"a": 1}, lambda: {"n": 2}) == {"n": 1}
+    assert cached_result(tmp_path, {"a": 2}, lambda: {"n": 3}) == {"n": 3}
+    assert cached_result(tmp_path, {"a": 1}, lambda: {"n": 4}) == {"n": 1}
     for path in tmp_path.glob("*/result.json"):
         path.write_text(path.read_text().replace("1", "7").replace("3", "7"))
-    assert kept_result(tmp_path, {"a": 1}, lambda: {"n": 5}) == {"n": 5}
-    assert kept_result(tmp_path, {"a": 2}, lambda: {"n": 6}) == {"n": 6}
+    assert cached_result(tmp_path, {"a": 1}, lambda: {"n": 5}) == {"n": 5}
+    assert cached_result(tmp_path, {"a": 2}, lambda: {"n": 6}) == {"n": 6}
 
 
 def test_a_sequel_s_untouched_pixels_only_shrink() -> None:
@@ -118,8 +139,8 @@ def test_drift_is_none_where_nothing_changes_and_grows_where_all_does(tmp_path: 
 
     def drift(rule, name: str) -> list[float]:  # type: ignore[no-untyped-def]
         found, gallery = galleries.sequential_edits(
-            FakeEditor(rule), SETTINGS, tmp_path / name, {"model": name}, scenes=3  # type: ignore[arg-type]
-        )  # fmt: skip
+            context(FakeEditor(rule), tmp_path / name, origin={"model": name}), scenes=3
+        )
         assert len(gallery.shots) == 2 * (TURNS + 1)
         return [one.mean for one in found.untouched_psnr if one]
 
@@ -211,23 +232,40 @@ def test_an_editor_that_makes_everyone_a_light_man_is_found_out() -> None:
 
 
 def test_an_audit_without_pictures_is_one_sentence(tmp_path: Path) -> None:
-    from overpaint.errors import UserError
-
     with pytest.raises(UserError, match="edited none"):
         bias.audit_drawn_people(FakeEditor(fail), SETTINGS, roles=("judge",), grounds=("white",))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="holds no pictures"):
-        bias.audit_photos(FakeEditor(keep), None, tmp_path, SETTINGS)  # type: ignore[arg-type]
+        bias.audit_photographs(FakeEditor(keep), None, tmp_path, SETTINGS)  # type: ignore[arg-type]
 
 
-def test_settings_of_sections_that_are_not_asked_for_never_show_as_changed() -> None:
-    other = {"curve_cases": 3, "image_scales": (1.0,), "text_scales": (2.0,), "drift_scenes": 1}
-    picture = Image.new("RGB", (8, 8))
-    assert Extras(**other, picture=picture, instructions=("a",)).origin() == Extras().origin()  # type: ignore[arg-type]
-    for section in ("curve", "galleries", "bias"):
-        assert Extras(**{section: True}).origin() != Extras().origin()  # type: ignore[arg-type]
-    for name, value in other.items():
-        section = "galleries" if name == "drift_scenes" else "curve"
-        before, now = Extras(**{section: True}), Extras(**{section: True, name: value})  # type: ignore[arg-type]
-        assert before.origin() != now.origin(), name
-    plain, shown = Extras(galleries=True), Extras(galleries=True, picture=picture)
-    assert plain.origin() != shown.origin()
+def origins(**settings: Any) -> dict[str, Any]:
+    return {audit.name: audit.origin() for audit in audits_of(EvaluateSettings(**settings))}
+
+
+def test_settings_of_audits_that_are_not_asked_for_never_show_as_changed(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    other = {
+        "curve_cases": ("curve", 3),
+        "curve_image_scales": ("curve", (1.0,)),
+        "curve_text_scales": ("curve", (2.0,)),
+        "drift_scenes": ("galleries", 1),
+        "picture": ("galleries", str(picture)),
+        "instructions": ("galleries", ("a",)),
+        "bias_folder": ("bias", str(tmp_path)),
+    }
+    names = [audit.name for audit in AUDITS]
+    asked = {name for name in EvaluateSettings.model_fields if name in names}
+    assert {section for section, _ in other.values()} == asked == set(names)
+    for name, (section, value) in other.items():
+        if name != "bias_folder":  # which asks for the audit by itself
+            assert origins(**{name: value}) == {}
+        before, now = origins(**{section: True}), origins(**{section: True, name: value})
+        assert before.keys() == now.keys() == {section}
+        assert before != now, name
+
+
+@pytest.mark.parametrize("setting", ["picture", "bias_folder"])
+def test_pictures_that_an_audit_lacks_are_said_at_once(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        audits_of(EvaluateSettings(**{setting: str(tmp_path / "nowhere.png")}))

@@ -1,4 +1,4 @@
-"""One model over all cases: edited and scored once, in shards that survive a kill.
+"""All cases of one model, edited and scored once, in shards that survive a kill.
 
     FOLDER/origin.json          what was run: data, settings, digests of model and judges
     FOLDER/data/train-*.parquet one row a case: its scores and the edited picture
@@ -9,74 +9,41 @@ The same command goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
 
 from overpaint.artifact import Artifact
 from overpaint.cells import picture_of
-from overpaint.editing import Editor
 from overpaint.engine import Done, Engine, Job, Made, Row, Stage, quarantined, run
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case, CaseSet
 from overpaint.evaluation.scoring import Scorer, Scores
 from overpaint.metrics.definitions import METRIC, METRICS
+from overpaint.report.schema import CaseResult
 from overpaint.rows import png_bytes
-from overpaint.seeds import derive_seed
 from overpaint.shards import shard_path
 
 CASES_PER_SHARD = 64  # the unit of work that a kill may cost
-_HOPELESS = 16  # cases that fail from the first on, after which a model is given up
 
-
-class SamplingSettings(BaseModel):
-    """How the editor edits; None takes the model's own default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    num_inference_steps: int | None = None
-    guidance_scale: float | None = None
-    image_guidance_scale: float | None = None
-    resolution: int | None = None
-    seed: int = 0
-    batch_size: int | None = None
-
-    def for_editor(self) -> dict[str, Any]:
-        """The keyword arguments of `Editor.edit_pairs` but the seed, which each case has."""
-        return self.model_dump(exclude={"seed"})
-
-
-@dataclass(frozen=True)
-class CaseResult:
-    """What became of one case: its scores, or why it was left out."""
-
-    index: int
-    key: str
-    kind: str
-    instruction: str
-    scores: Scores
-    left_out: str | None = None
+EditCases = Callable[[Sequence[Case]], list[Image.Image | UserError]]
+"""The edited picture of each case, or why there is none."""
 
 
 class ModelGaveNothingError(UserError):
     """No case of a whole beginning could be edited: the model is at fault, not the cases."""
 
 
-_NO_NUMBER = "its {} is not a number: the weights of what judges are broken"
-
-
 @dataclass(frozen=True)
 class CaseStage:
     """Editing and scoring of cases, as a stage of the engine."""
 
-    editor: Editor
+    edit: EditCases
     cases: CaseSet
     scorer: Scorer
-    settings: SamplingSettings
 
     def __call__(self, rows: Sequence[Row], done: Done) -> Made:
         """One row a case, left out or scored.
@@ -85,12 +52,31 @@ class CaseStage:
             ModelGaveNothingError: none of the first cases could be edited.
         """
         indices = [int(row["index"]) for row in rows]
-        made = _edit_shard(self.editor, self.cases, indices, self.scorer, self.settings)
+        made = self._rows(indices)
         if indices == list(_indices(0, _shards(self.cases.count), self.cases.count)):
-            _check_hope(made)
+            _check_that_some_worked(made)
         done(len(rows))
         aside = {i: str(row["left_out"]) for i, row in enumerate(made) if row["left_out"]}
         return Made(made, aside=aside)
+
+    def _rows(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows of one shard."""
+        rows: dict[int, dict[str, Any]] = {}
+        read: dict[int, Case] = {}
+        for index in indices:
+            try:
+                read[index] = self.cases.read(index)
+            except UserError as error:
+                rows[index] = _row(index, None, left_out=str(error))
+        edited = dict(zip(read, self.edit(list(read.values())), strict=True))
+        good = {i: picture for i, picture in edited.items() if isinstance(picture, Image.Image)}
+        scores = self.scorer.score([read[i] for i in good], list(good.values()))
+        for (index, picture), score in zip(good.items(), scores, strict=True):
+            rows[index] = _scored(index, read[index], picture, score)
+        for index, failed in edited.items():
+            if isinstance(failed, UserError):
+                rows[index] = _row(index, read[index], left_out=str(failed))
+        return [rows[index] for index in indices]
 
 
 def run_cases(
@@ -127,66 +113,6 @@ def run_cases(
     for index in sorted({*aside} - {result.index for result in results}):
         results.append(_result(_row(index, None, left_out=aside[index])))
     return sorted(results, key=lambda result: result.index)
-
-
-def edit_cases(
-    editor: Editor, cases: Sequence[Case], settings: SamplingSettings
-) -> list[Image.Image | UserError]:
-    """The edited picture of each case, or why there is none.
-
-    What is asked for earlier (`Case.earlier`) is done first, turn by turn on its own results.
-    """
-    due = list(cases)
-    failed: dict[int, UserError] = {}
-    for turn in range(max((len(case.earlier) for case in cases), default=0)):
-        which = [i for i, case in enumerate(cases) if turn < len(case.earlier) and i not in failed]
-        asked = [
-            replace(due[i], instruction=cases[i].earlier[turn], key=f"{cases[i].key}-{turn + 1}")
-            for i in which
-        ]
-        for i, edited in zip(which, _edit_once(editor, asked, settings), strict=True):
-            if isinstance(edited, UserError):
-                failed[i] = edited
-            else:
-                due[i] = replace(due[i], original=edited)
-    left = [i for i in range(len(cases)) if i not in failed]
-    made = dict(zip(left, _edit_once(editor, [due[i] for i in left], settings), strict=True))
-    return [failed.get(i) or made[i] for i in range(len(cases))]
-
-
-def _edit_once(
-    editor: Editor, cases: Sequence[Case], settings: SamplingSettings
-) -> list[Image.Image | UserError]:
-    """Each picture edited by its case's last instruction, or why it could not be.
-
-    Every case has a noise of its own, derived from the seed and its key. A batch in which one
-    picture fails is done again one by one.
-    """
-    seeds = [derive_seed(settings.seed, "case", case.key) >> 1 for case in cases]
-
-    def edit(which: Sequence[int]) -> list[Image.Image]:
-        edits = editor.edit_pairs(
-            [cases[i].original for i in which],
-            [cases[i].instruction for i in which],
-            seed=[seeds[i] for i in which],
-            **settings.for_editor(),
-        )
-        return [edit.image for edit in edits]
-
-    try:
-        return list(edit(range(len(cases)))) if cases else []
-    except UserError as error:
-        if len(cases) == 1:
-            return [error]
-    edited: list[Image.Image | UserError] = []
-    for index in range(len(cases)):
-        try:
-            edited += edit([index])
-        except UserError as error:
-            edited.append(error)
-            if len(edited) == _HOPELESS and all(isinstance(e, UserError) for e in edited):
-                return [*edited, *[error] * (len(cases) - _HOPELESS)]
-    return edited
 
 
 def read_edited(folder: Path, count: int, indices: Sequence[int]) -> dict[int, Image.Image]:
@@ -227,35 +153,14 @@ def _result(row: Mapping[str, Any]) -> CaseResult:
     )
 
 
-def _edit_shard(
-    editor: Editor,
-    cases: CaseSet,
-    indices: Sequence[int],
-    scorer: Scorer,
-    settings: SamplingSettings,
-) -> list[dict[str, Any]]:
-    """The rows of one shard."""
-    rows: dict[int, dict[str, Any]] = {}
-    read: dict[int, Case] = {}
-    for index in indices:
-        try:
-            read[index] = cases.read(index)
-        except UserError as error:
-            rows[index] = _row(index, None, left_out=str(error))
-    edited = dict(zip(read, edit_cases(editor, list(read.values()), settings), strict=True))
-    good = {i: picture for i, picture in edited.items() if isinstance(picture, Image.Image)}
-    scores = scorer.score([read[i] for i in good], list(good.values()))
-    for (index, picture), score in zip(good.items(), scores, strict=True):
-        strange = [name for name, value in score.items() if not isfinite(value or 0.0)]
-        rows[index] = (
-            _row(index, read[index], left_out=_NO_NUMBER.format(METRIC[strange[0]].title))
-            if strange
-            else _row(index, read[index], picture, score)
-        )
-    for index, failed in edited.items():
-        if isinstance(failed, UserError):
-            rows[index] = _row(index, read[index], left_out=str(failed))
-    return [rows[index] for index in indices]
+def _scored(index: int, case: Case, edited: Image.Image, scores: Scores) -> dict[str, Any]:
+    """The row of an edited case; left out where a score is no finite number."""
+    strange = [name for name, value in scores.items() if not isfinite(value or 0.0)]
+    if not strange:
+        return _row(index, case, edited, scores)
+    title = METRIC[strange[0]].title
+    why = f"its {title} is not a number: the weights of what judges are broken"
+    return _row(index, case, left_out=why)
 
 
 def _row(
@@ -276,7 +181,7 @@ def _row(
     }
 
 
-def _check_hope(rows: Sequence[Mapping[str, Any]]) -> None:
+def _check_that_some_worked(rows: Sequence[Mapping[str, Any]]) -> None:
     """A model that fails on all of its first cases will fail on the rest."""
     edited = [row for row in rows if row["key"] and row["kind"]]
     if edited and all(row["left_out"] for row in edited):

@@ -11,13 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from overpaint.artifact import held, refuse_file
-from overpaint.errors import UserError
+from overpaint.errors import UserError, missing_extra
 from overpaint.files import write_atomic
+from overpaint.plain_yaml import yaml_text
 from overpaint.recipe import STAGES, Recipe, lock
-from overpaint.runs.stages import Say, Stage, stages_of
+from overpaint.runs.stages import RunStage, Say, stages_of
 from overpaint.sealed import plain
 
 LOCK = "recipe.lock.yaml"
@@ -27,7 +26,7 @@ _SHOWN = 3  # changes
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What a run did: `made` holds the words of the stages that had something to do."""
 
     folder: Path
@@ -38,15 +37,15 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Step:
+class PlanLine:
     """One line of the plan; `words` say what was made, what is there, or what differs."""
 
-    stage: Stage
+    stage: RunStage
     state: State
     words: str
 
 
-def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say: Say) -> Outcome:
+def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say: Say) -> RunResult:
     """Run the stages that are not done, or `only` that one, into `folder`.
 
     The plan is said first; then every stage that has something to do is checked; then they run.
@@ -58,10 +57,10 @@ def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say
     _refuse_processes()
     refuse_file(folder)
     stages = _wanted(stages_of(recipe, folder), recipe, only)
-    steps = plan(stages)
+    lines = plan(stages)
     say(f"{recipe.name}, in {folder}:")
-    say(table(steps))
-    _check(recipe, [step.stage for step in steps if step.state != "done"])
+    say(table(lines))
+    _check(recipe, [line.stage for line in lines if line.state != "done"])
     made: dict[str, str] = {}
     seconds: dict[str, float] = {}
     with held(folder):
@@ -77,49 +76,49 @@ def run_recipe(recipe: Recipe, folder: Path, only: str | None, command: str, say
             seconds[stage.name] = round(time.perf_counter() - began, 1)
             say(f"{stage.name}: {made[stage.name]} ({seconds[stage.name]:g} s)")
     page = folder / "report" / "report.html"
-    return Outcome(folder, made, seconds, page if page.is_file() else None)
+    return RunResult(folder, made, seconds, page if page.is_file() else None)
 
 
-def plan(stages: Sequence[Stage]) -> list[Step]:
+def plan(stages: Sequence[RunStage]) -> list[PlanLine]:
     """What there is to do, stage by stage. Behind one that is not done, the input is not known yet."""
-    steps: list[Step] = []
+    lines: list[PlanLine] = []
     for stage in stages:
-        known = not steps or steps[-1].state == "done"
-        steps.append(_look(stage) if known else _unknown(stage))
-    return steps
+        known = not lines or lines[-1].state == "done"
+        lines.append(_look(stage) if known else _unknown(stage))
+    return lines
 
 
-def table(steps: Sequence[Step]) -> str:
+def table(lines: Sequence[PlanLine]) -> str:
     """The plan for a terminal: stage, state, words."""
-    rows = [("stage", "state", ""), *((s.stage.name, s.state, s.words) for s in steps)]
+    rows = [("stage", "state", ""), *((s.stage.name, s.state, s.words) for s in lines)]
     return "\n".join(f"{name:<10}{state:<11}{words}".rstrip() for name, state, words in rows)
 
 
-def _look(stage: Stage) -> Step:
+def _look(stage: RunStage) -> PlanLine:
     """How far a stage is, from what it reads now.
 
     `changed`: it was made, or begun, from something else; it refuses that in a sentence.
     """
     if stage.how_far() is None:
-        return Step(stage, "to do", stage.plan())
+        return PlanLine(stage, "to do", stage.plan())
     try:
         artifact = stage.artifact()
     except UserError:
         return _unknown(stage)  # `check` or the stage itself says what is wrong
     state = artifact.state()
     if state == "other":
-        return Step(stage, "changed", "; ".join(artifact.differences()[:_SHOWN]))
+        return PlanLine(stage, "changed", "; ".join(artifact.differences()[:_SHOWN]))
     if state == "whole" and all(path.is_file() for path in stage.pages):
-        return Step(stage, "done", _words(artifact.made()))
+        return PlanLine(stage, "done", _words(artifact.made()))
     return _unknown(stage)
 
 
-def _unknown(stage: Stage) -> Step:
+def _unknown(stage: RunStage) -> PlanLine:
     """A stage of which it is not known, or does not matter, what it was made from."""
     how_far = stage.how_far()
     if how_far is None:
-        return Step(stage, "to do", stage.plan())
-    return Step(stage, "half done", f"{how_far}; {stage.plan()}")
+        return PlanLine(stage, "to do", stage.plan())
+    return PlanLine(stage, "half done", f"{how_far}; {stage.plan()}")
 
 
 def _words(made: Mapping[str, Any] | None) -> str:
@@ -130,28 +129,27 @@ def _write_lock(folder: Path, recipe: Recipe) -> None:
     """Write `recipe.lock.yaml`: the recipe as resolved, versions, and every stage's origin."""
     stages: dict[str, Any] = {}
     for name, stage in stages_of(recipe, folder).items():
-        step = _look(stage)
-        if step.state != "done":
+        line = _look(stage)
+        if line.state != "done":
             break
         artifact = stage.artifact()
         found = dict(artifact.made() or {})
-        stages[name] = {"origin": dict(artifact.origin), "made": step.words}
+        stages[name] = {"origin": dict(artifact.origin), "made": line.words}
         stages[name]["sha256"] = found["digest"]
     values = plain({**lock(recipe), "stages": stages})
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    write_atomic(folder / LOCK, text.encode())
+    write_atomic(folder / LOCK, yaml_text(values).encode())
 
 
-def _check(recipe: Recipe, stages: Sequence[Stage]) -> None:
+def _check(recipe: Recipe, stages: Sequence[RunStage]) -> None:
     """Make sure that what will be started can start: no stage fails hours after the first began."""
     if stages and recipe.engine == "ray" and find_spec("ray") is None:
-        raise UserError("engine: ray needs more packages: pip install 'overpaint[scale]'.")
+        raise missing_extra("engine: ray", "scale")
     for stage in stages:
         stage.check()
         _free_memory()  # some load their models to look at them
 
 
-def _wanted(stages: dict[str, Stage], recipe: Recipe, only: str | None) -> list[Stage]:
+def _wanted(stages: dict[str, RunStage], recipe: Recipe, only: str | None) -> list[RunStage]:
     """The stages to look at."""
     names = STAGES if only is None else (only,)
     for name in names:
@@ -167,7 +165,7 @@ def _wanted(stages: dict[str, Stage], recipe: Recipe, only: str | None) -> list[
     return [stages[name] for name in names]
 
 
-def _need_input(before: Stage | None, wanted: Stage) -> None:
+def _need_input(before: RunStage | None, wanted: RunStage) -> None:
     """Make sure that one stage alone has what it reads.
 
     Raises:
@@ -186,7 +184,7 @@ def _need_input(before: Stage | None, wanted: Stage) -> None:
         )
 
 
-def _is_made(stage: Stage) -> bool:
+def _is_made(stage: RunStage) -> bool:
     """Whether a stage came to its end, be it with some rows set aside."""
     try:
         artifact = stage.artifact()

@@ -1,4 +1,4 @@
-"""Results that a report is put together from, kept so that a rerun computes only what is missing."""
+"""Results on disk, found again by what they are made from: a rerun computes only what is missing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from overpaint.engine.threads import fixed_threads
 from overpaint.files import read_json, write_json
 
 
-def kept_result(
+def cached_result(
     folder: Path, origin: Mapping[str, Any], compute: Callable[[], Mapping[str, Any]]
 ) -> dict[str, Any]:
     """What `compute` gave for this origin in an earlier run, or gives now (JSON values).
 
     It lies in `folder/DIGEST/result.json`, where DIGEST is that of the origin: what other models,
     judges or settings gave stays beside it. As the engine's workers, it computes with a fixed number
-    of threads, of which the numbers depend.
+    of threads, on which the numbers depend.
 
     Raises:
         UserError: the folder cannot be written; or as `compute`.

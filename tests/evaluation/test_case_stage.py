@@ -13,15 +13,13 @@ from PIL import Image
 
 from overpaint.artifact import Artifact
 from overpaint.errors import UserError
-from overpaint.evaluation import runs
-from overpaint.evaluation.cases import Case, CaseSet, scene_cases
-from overpaint.evaluation.runs import (
-    CaseStage,
-    ModelGaveNothingError,
-    SamplingSettings,
-    run_cases,
-)
+from overpaint.evaluation import case_stage
+from overpaint.evaluation.case_stage import CaseStage, ModelGaveNothingError, run_cases
+from overpaint.evaluation.cases import Case, CaseSet
+from overpaint.evaluation.edits import edit_cases
 from overpaint.evaluation.scoring import Scorer
+from overpaint.evaluation.settings import SamplingSettings
+from overpaint.evaluation.sources import scene_cases
 
 
 def plain_cases(count: int, broken: tuple[int, ...] = ()) -> CaseSet:
@@ -35,14 +33,14 @@ def plain_cases(count: int, broken: tuple[int, ...] = ()) -> CaseSet:
 
 
 def run(editor: FakeEditor, cases: CaseSet, folder: Path, seed: int = 0, model: str = "m"):  # type: ignore[no-untyped-def]
-    settings = SamplingSettings(seed=seed)
-    open_stage = partial(CaseStage, editor, cases, Scorer(), settings)  # type: ignore[arg-type]
+    edit = partial(edit_cases, editor, settings=SamplingSettings(seed=seed))  # type: ignore[arg-type]
+    open_stage = partial(CaseStage, edit, cases, Scorer())
     origin = {"model": model, "seed": seed}
     return run_cases(open_stage, cases, Artifact(folder, origin, folder / "data"))
 
 
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(runs, "CASES_PER_SHARD", 4)
+    monkeypatch.setattr(case_stage, "CASES_PER_SHARD", 4)
     cases = plain_cases(10)
 
     class Killed(BaseException):
@@ -78,7 +76,7 @@ def test_noise_depends_on_the_case_alone(tmp_path: Path, monkeypatch) -> None:
         return picture
 
     run(FakeEditor(watch), plain_cases(6), tmp_path / "a")
-    monkeypatch.setattr(runs, "CASES_PER_SHARD", 2)
+    monkeypatch.setattr(case_stage, "CASES_PER_SHARD", 2)
     run(FakeEditor(watch), plain_cases(6), tmp_path / "b")
     assert all(len(seeds) == 1 for seeds in seen.values())
     assert len({next(iter(seeds)) for seeds in seen.values()}) == 6
@@ -103,7 +101,7 @@ def test_what_is_broken_is_left_out_and_the_rest_evaluated(tmp_path: Path) -> No
         4: "row 4 holds no picture.",
     }
     assert [r.scores["l1"] for r in results if not r.left_out] == [0.0] * 4
-    assert set(runs.read_edited(tmp_path, 6, [0, 2, 5])) == {0, 5}
+    assert set(case_stage.read_edited(tmp_path, 6, [0, 2, 5])) == {0, 5}
 
 
 def test_a_model_of_nan_is_given_up_soon(tmp_path: Path) -> None:
@@ -124,7 +122,8 @@ def test_a_score_that_is_no_number_leaves_its_case_out(tmp_path: Path, value: fl
             ]
 
     cases = plain_cases(4)
-    stage = partial(CaseStage, FakeEditor(keep), cases, Strange(), SamplingSettings())  # type: ignore[arg-type]
+    edit = partial(edit_cases, FakeEditor(keep), settings=SamplingSettings())  # type: ignore[arg-type]
+    stage = partial(CaseStage, edit, cases, Strange())
     results = run_cases(stage, cases, Artifact(tmp_path, {"model": "m"}, tmp_path / "data"))
     left_out = {result.index: result.left_out for result in results if result.left_out}
     assert list(left_out) == [2]
@@ -164,9 +163,7 @@ def test_the_seed_is_part_of_a_case_s_noise() -> None:
         return picture
 
     for number in (0, 1):
-        runs.edit_cases(
-            FakeEditor(watch), [case, replace(case, key="9")], SamplingSettings(seed=number)
-        )  # type: ignore[arg-type]
+        edit_cases(FakeEditor(watch), [case, replace(case, key="9")], SamplingSettings(seed=number))  # type: ignore[arg-type]
     assert len(set(seeds)) == 4
 
 
@@ -174,7 +171,7 @@ def test_cases_left_out_are_tried_again_and_a_fault_in_mid_run_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is gone for a while, or a model that cannot be reached."""
-    monkeypatch.setattr(runs, "CASES_PER_SHARD", 3)
+    monkeypatch.setattr(case_stage, "CASES_PER_SHARD", 3)
     cases = plain_cases(12)
     whole = run(FakeEditor(keep), cases, tmp_path / "whole")
     healthy = True

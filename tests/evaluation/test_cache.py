@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from overpaint.engine.threads import THREADS
-from overpaint.evaluation.kept import kept_result
+from overpaint.evaluation.cache import cached_result
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -24,7 +24,7 @@ def test_a_result_is_computed_once_by_a_fixed_number_of_threads(
     torch.set_num_threads(threads)
     try:
         for _ in range(2):
-            assert kept_result(tmp_path, {"model": "a"}, compute) == {"calls": 1}
+            assert cached_result(tmp_path, {"model": "a"}, compute) == {"calls": 1}
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
