@@ -330,7 +330,7 @@ def evaluate_stage(setup: Setup) -> Figures:
     """`overpaint evaluate` on a few scenes."""
     scenes = setup.pick(24, 6)
     seconds = setup.command(
-        "evaluate", "--model", setup.models / "editor", "--scenes", scenes, "--no-bias",
+        "evaluate", setup.models / "editor", "--scenes", scenes, "--no-bias",
         "--no-galleries", "--clip", setup.models / "clip", "--steps", setup.pick(20, 2),
         "--size", 64, "--device", setup.device, "-o", setup.fresh("report"),
     )  # fmt: skip

@@ -72,6 +72,8 @@ class _Tensors(TorchFunctionMode):
         if func in (torch.tensor, torch.as_tensor) and _is_there(kwargs.get("device")):
             del kwargs["device"]
             return func(*args, **kwargs).to(DEVICE)
+        if func is Tensor.tolist and isinstance(args[0], Remote):
+            return args[0].cpu().tolist()
         if func in (Tensor.__getitem__, Tensor.__setitem__) and isinstance(args[1], list):
             args = (args[0], torch.tensor(args[1]), *args[2:])
         return func(*args, **kwargs)
