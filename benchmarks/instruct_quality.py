@@ -18,7 +18,7 @@ from typing import Any
 
 from overpaint.errors import UserError
 from overpaint.formats import read_triplets
-from overpaint.instruct.cleaning import keep_triplets
+from overpaint.instruct.filters import keep_triplets
 from overpaint.instruct.generation import read_summary
 from overpaint.instruct.kinds import guess_kind
 from overpaint.instruct.quality import measure

@@ -17,12 +17,12 @@ from collections.abc import Sequence
 import torch
 
 from overpaint.formats import read_captions
-from overpaint.instruct.cleaning import clean_triplet, fault_of_triplet, keep_captions
+from overpaint.instruct.filters import clean_triplet, fault_of_triplet, keep_captions
 from overpaint.instruct.kinds import KINDS
 from overpaint.instruct.models import LanguageModel, load_language_model
-from overpaint.instruct.prompting import END, TextFormat
 from overpaint.instruct.sampling import complete
 from overpaint.instruct.settings import GenerateSettings
+from overpaint.instruct.text_format import END, TextFormat
 from overpaint.instruct.words import near_key
 from overpaint.models import pick_device
 from overpaint.rows import Triplet

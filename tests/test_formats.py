@@ -12,7 +12,7 @@ import pytest
 from overpaint import formats
 from overpaint.errors import UserError
 from overpaint.formats import read_captions, read_triplets
-from overpaint.instruct.cleaning import OVER_LONG, keep_captions
+from overpaint.instruct.filters import OVER_LONG, keep_captions
 from overpaint.rows import Triplet, triplet_features
 from overpaint.shards import write_shard
 from overpaint.tally import Tally

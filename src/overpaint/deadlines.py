@@ -32,6 +32,7 @@ class Deadline:
 
     @property
     def passed(self) -> bool:
+        """Whether the time is over."""
         return time.monotonic() >= self._end
 
     def call(self, do: Callable[[], Any]) -> Any:
@@ -59,6 +60,7 @@ class Deadline:
         return values[0]
 
     def watch(self, connection: socket.socket) -> None:
+        """Shut this connection down when the time is over; now, if it is."""
         with self._lock:
             self._handles.append(connection.dup())
         if self.passed:
@@ -89,12 +91,15 @@ class UnderDeadline(HTTPAdapter):
     deadline: Deadline | None = None
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
-        def build() -> Any:  # the filter looks the name up here
+        """As that of requests; a filter of addresses looks the name up here."""
+
+        def build() -> Any:
             return super(UnderDeadline, self).build_connection_pool_key_attributes(*args, **kwargs)
 
         return build() if self.deadline is None else self.deadline.call(build)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """As that of requests, with connections that are made and watched under the deadline."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         deadline, plain = self.deadline, type(pool).ConnectionCls
 

@@ -82,7 +82,7 @@ def read_captions(source: str | Path, tally: Tally) -> list[str]:
 def read_triplets(source: str | Path, tally: Tally) -> list[Triplet]:
     """Every triplet of a source, uncleaned; what is none is counted in `tally`.
 
-    A .txt file holds the delimited text that models are trained on (see `prompting`).
+    A .txt file holds the delimited text that models are trained on (see `instruct.text_format`).
 
     Raises:
         UserError: there is no such source, it cannot be read, is empty, or has no triplet at all.

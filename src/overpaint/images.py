@@ -26,7 +26,7 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from overpaint.errors import UserError
 from overpaint.files import reason, write_atomic
-from overpaint.pixels import from_array, split_alpha, to_8_bits, to_srgb, white_level
+from overpaint.pixels import from_array, plain_rgb, split_alpha
 from overpaint.stills import (
     COMMON,
     CONTAINERS,
@@ -313,25 +313,18 @@ def _upright_rgb(
     except _BROKEN as error:
         raise _damaged(name) from error
     limits.check(image.size, name)  # an icon's head does not always say what it holds
-    white, profile = white_level(image), image.info.get("icc_profile")
     try:
         with _without_warnings():
-            image = ImageOps.exif_transpose(image)
+            upright = ImageOps.exif_transpose(image)
     except _BROKEN:  # broken EXIF is no reason to refuse good pixels
-        image = image.copy()
+        upright = image.copy()
     try:
-        colours, alpha = split_alpha(to_8_bits(image, white, name, say))
-        rgb = to_srgb(colours, profile, name, say)
+        return plain_rgb(upright, image, name, say)
     except _BROKEN as error:
         raise UserError(
-            f"{name} stores its colours as {image.mode}, which cannot be converted: "
+            f"{name} stores its colours as {upright.mode}, which cannot be converted: "
             "save it as RGB first."
         ) from error
-    if alpha is not None and alpha.getextrema()[0] != 255:
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
-        say(f"{name} has transparent parts: they were laid on white.")
-    rgb.info = {}
-    return rgb
 
 
 def _load(image: Image.Image) -> None:

@@ -1,6 +1,7 @@
 """What pixels mean: arrays, bit depths, transparency and colour profiles, made plain RGB.
 
-Pure functions over PIL images and arrays; `overpaint.images` puts them in order.
+Pure functions over PIL images and arrays. `overpaint.images` opens what strangers give, checks its
+size, and calls `plain_rgb` once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,27 @@ if TYPE_CHECKING:
 # Tags of TIFF, which alone of the formats tells depth and sign apart where Pillow's mode does not.
 _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE, _SAMPLE_FORMAT = 258, 281, 339
 _SIGNED = 2
+
+
+def plain_rgb(
+    image: Image.Image, file: Image.Image, name: str, say: Callable[[str], None]
+) -> Image.Image:
+    """A decoded, upright picture as opaque RGB in sRGB, 8 bits a channel, without metadata.
+
+    `file` is the picture as it was opened: what it says of white and of colours is lost when it is
+    turned. Transparent parts are laid on white; `say` gets a sentence on what was lost, `name` is
+    how messages call the picture.
+
+    Raises:
+        UserError: its grey values do not tell what is white.
+    """
+    colours, alpha = split_alpha(to_8_bits(image, white_level(file), name, say))
+    rgb = to_srgb(colours, file.info.get("icc_profile"), name, say)
+    if alpha is not None and alpha.getextrema()[0] != 255:
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+        say(f"{name} has transparent parts: they were laid on white.")
+    rgb.info = {}
+    return rgb
 
 
 def white_level(image: Image.Image) -> int | None:

@@ -15,6 +15,8 @@ from overpaint.models.origin import model_origin
 from overpaint.report.schema import Report
 from tiny import build_tiny_pipeline
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:

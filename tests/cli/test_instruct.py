@@ -11,8 +11,8 @@ from overpaint.cli import main
 from overpaint.digests import digest
 from overpaint.errors import UserError
 from overpaint.formats import read_triplets
-from overpaint.instruct.cleaning import fault_of_triplet
 from overpaint.instruct.everyday import everyday_captions, everyday_triplets
+from overpaint.instruct.filters import fault_of_triplet
 from overpaint.instruct.kinds import KINDS
 from overpaint.instruct.settings import InstructSettings
 from overpaint.recipe import read_block

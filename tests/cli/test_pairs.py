@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +13,9 @@ from tiny_world import build_tiny_world, words, write_triplets
 from overpaint.cli import main
 from overpaint.digests import digest
 from overpaint.shards import read_pairs, row_key
+from processes import run_command, started
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +76,11 @@ def test_a_killed_run_ends_in_the_same_bytes(model: Path, triplets: Path, tmp_pa
     """SIGKILL in the middle of the work, and the same command again."""
     assert main(words(triplets, model, tmp_path / "whole")) == 0
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "overpaint", *words(triplets, model, out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while process.poll() is None and not list(out.glob("data/train-*")):
+    process = started(run_command, words(triplets, model, out), str(tmp_path / "stderr.txt"))
+    while process.is_alive() and not list(out.glob("data/train-*")):
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
     assert list(out.glob("data/train-*"))
     assert main(words(triplets, model, out)) == 0
     assert made(out) == made(tmp_path / "whole")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from overpaint.cli import COMMANDS, build_app, main
 from overpaint.cli._settings import given, options_of
+from overpaint.evaluation.settings import EvaluateSettings
 from overpaint.instruct.settings import InstructSettings
 from overpaint.pairs.settings import PairsSettings
 from overpaint.recipe import keys_of, read_block
@@ -156,15 +157,13 @@ def options_with_help() -> list[tuple[str, str, str]]:
 def test_every_option_has_a_whole_sentence() -> None:
     wrong = []
     for command, option, words in options_with_help():
-        if command.startswith(("edit", "evaluate")):
-            continue  # theirs are being rewritten
         sentence = re.sub(r"\s*\[(default|required).*", "", words, flags=re.S)
         if not re.match(r"^[\w`].*[.)]$", sentence, re.S) or sentence[0] != sentence[0].upper():
             wrong.append(f"{command} {option}: {words}")
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("kind", [TrainSettings, PairsSettings, InstructSettings])
+@pytest.mark.parametrize("kind", [TrainSettings, PairsSettings, InstructSettings, EvaluateSettings])
 def test_every_key_is_described(kind: type[BaseModel]) -> None:
     blocks = {"finetune", "generate", "finetune.need_reflection"}
     assert not [key for key, known in keys_of(kind) if not known.description and key not in blocks]

@@ -55,6 +55,7 @@ def stock(folder):
     return pipeline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scheduler", ["DDIMScheduler", "EulerAncestralDiscreteScheduler", "PNDMScheduler"]
 )

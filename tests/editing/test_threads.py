@@ -16,6 +16,8 @@ from overpaint.editing import Edit
 from overpaint.models.encoding import cut_texts, encode_texts
 from tiny import MAX_TOKENS, build_tiny_pipeline
 
+pytestmark = pytest.mark.slow
+
 THREADS = 16
 WORDS = ["make it night", "remove the tree", "turn the cat into a dog " * 12]
 

@@ -280,6 +280,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert numbers(tmp_path / "out") == list(range(40))
 
 
+@pytest.mark.slow
 def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
     program = [sys.executable, str(Path(__file__).with_name("squares.py")), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

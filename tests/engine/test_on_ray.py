@@ -26,6 +26,8 @@ from overpaint.errors import UserError
 from overpaint.pairs.settings import PairsSettings, Thresholds
 from overpaint.pairs.stage import make_pairs
 
+pytestmark = pytest.mark.slow
+
 TROUBLE = {3: "kill once", 5: "bad", 7: "bad once"}  # in three shards
 
 

@@ -130,6 +130,7 @@ def test_a_score_that_is_no_number_leaves_its_case_out(tmp_path: Path, value: fl
     assert "CLIP image similarity is not a number" in str(left_out[2])
 
 
+@pytest.mark.slow
 def test_retrieval_of_target_input_and_noise(tmp_path: Path) -> None:
     """The whole path: 1.0 for the exact target, 0.0 for the input, about 1/32 for noise."""
     cases = scene_cases(13, 7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from overpaint.html.plots import histogram_plot
+from overpaint.html.plots import Histogram, histogram_plot
 from overpaint.html.rendering import page_style, render
 
 
@@ -18,7 +18,7 @@ def polygons(svg: str) -> list[list[tuple[float, float]]]:
 def plot(**changes: object) -> str:
     values = {"first": -1.0, "width": 0.02, "title": "t", "x_title": "cosine"}
     series = {"few": {50: 1, 52: 1}, "many": {50: 300, 51: 100}}
-    return histogram_plot(**{"series": series, **values, **changes})  # type: ignore[arg-type]
+    return histogram_plot(Histogram(**{"series": series, **values, **changes}))  # type: ignore[arg-type]
 
 
 def test_distributions_are_drawn_in_shares_of_their_own_total() -> None:

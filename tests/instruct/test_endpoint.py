@@ -13,7 +13,7 @@ import pytest
 from overpaint.errors import UserError
 from overpaint.instruct.endpoint import KEY_VARIABLE, EndpointWriter
 from overpaint.instruct.settings import GenerateSettings
-from overpaint.instruct.writing import Request, Writing
+from overpaint.instruct.writer import Request
 
 ASKED = [Request(f"a dog {i}", "add", seed=2**40 + i) for i in range(6)]
 Answer = Callable[[dict[str, Any]], tuple[int, str]]
@@ -72,7 +72,7 @@ def writer(url: str, **changes: Any) -> EndpointWriter:
 def test_requests_are_answered_in_their_order(server: Server) -> None:
     told: list[int] = []
     answers = writer(server.url).write(ASKED, told.append)
-    wanted = [Writing("add a hat", f"{request.caption} with a hat") for request in ASKED]
+    wanted = [("add a hat", f"{request.caption} with a hat") for request in ASKED]
     assert answers == wanted
     assert sum(told) == len(ASKED)
     body = min(server.bodies, key=lambda body: body["seed"])
@@ -94,7 +94,7 @@ def test_settings_and_key_are_sent(server: Server, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("content", "wanted"),
     [
-        ('```json\n{"edit": "x", "edited": "y"}\n```', Writing("x", "y")),
+        ('```json\n{"edit": "x", "edited": "y"}\n```', ("x", "y")),
         ("I cannot do that.", None),
         ('["x", "y"]', None),
         ('{"edit": "x"}', None),
@@ -102,7 +102,7 @@ def test_settings_and_key_are_sent(server: Server, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_an_answer_of_another_shape_is_that_rows_loss(
-    server: Server, content: str, wanted: Writing | None
+    server: Server, content: str, wanted: tuple[str, str] | None
 ) -> None:
     server.answer = lambda body: (200, chat(content))
     assert writer(server.url).write(ASKED[:2]) == [wanted, wanted]
@@ -113,7 +113,7 @@ def test_a_busy_server_is_asked_again(server: Server) -> None:
         return (503, "busy") if len(server.bodies) < 3 else echo(body)
 
     server.answer = busy_at_first
-    assert writer(server.url).write(ASKED[:1]) == [Writing("add a hat", "a dog 0 with a hat")]
+    assert writer(server.url).write(ASKED[:1]) == [("add a hat", "a dog 0 with a hat")]
     assert len(server.bodies) == 3
 
 

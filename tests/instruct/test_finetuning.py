@@ -29,6 +29,8 @@ from overpaint.rows import Triplet
 from overpaint.tally import Tally
 from tiny_language import CAPTIONS
 
+pytestmark = pytest.mark.slow
+
 ROWS = [
     Triplet(
         original_prompt=caption,

@@ -14,11 +14,11 @@ from overpaint.digests import digest
 from overpaint.engine import running
 from overpaint.errors import UserError
 from overpaint.formats import read_triplets
-from overpaint.instruct import cleaning, generation
+from overpaint.instruct import filters, generation
 from overpaint.instruct.generation import generate, read_summary, write_rows
 from overpaint.instruct.kinds import KINDS
 from overpaint.instruct.settings import InstructSettings
-from overpaint.instruct.writing import Request, Writing
+from overpaint.instruct.writer import Request
 from page_check import check_page
 from tiny_language import CAPTIONS
 
@@ -36,12 +36,12 @@ class FakeWriter:
 
     def write(
         self, asked: Sequence[Request], done: Callable[[int], object] = lambda count: None
-    ) -> list[Writing | None]:
+    ) -> list[tuple[str, str] | None]:
         self.asked += asked
         done(len(asked))
         return [self._answer(request) for request in asked]
 
-    def _answer(self, request: Request) -> Writing | None:
+    def _answer(self, request: Request) -> tuple[str, str] | None:
         draw = Random(request.seed)
         thing = f"{draw.choice(THINGS)} {draw.randrange(50)}"
         bad = draw.randrange(16)
@@ -49,7 +49,7 @@ class FakeWriter:
             return None
         edited = request.caption if bad == 1 else f"{request.caption} with a {thing}"
         instruction = "make it nicer" if bad == 2 else f"add a {thing} ({request.kind})"
-        return Writing(f"Sure, here is one: {instruction}" if bad == 3 else instruction, edited)
+        return (f"Sure, here is one: {instruction}" if bad == 3 else instruction, edited)
 
 
 def settings(**changes: object) -> InstructSettings:
@@ -73,13 +73,13 @@ def test_every_row_is_kept_or_counted(captions: Path, tmp_path: Path) -> None:
     writer = run(captions, tmp_path / "out")
     summary = read_summary(tmp_path / "out")
     assert summary is not None
-    rows = read_triplets(tmp_path / "out", cleaning.Tally())
+    rows = read_triplets(tmp_path / "out", filters.Tally())
     assert summary["rows"] == len(rows) == summary["tally"]["kept"]
     assert summary["wanted"] == 3 * len(CAPTIONS)
     assert summary["tally"]["seen"] == len(writer.asked)
     assert summary["tally"]["seen"] == len(rows) + sum(summary["tally"]["rejected"].values())
-    assert summary["captions"]["rejected"] == {cleaning.DUPLICATE: 1, cleaning.NO_WORDS: 1}
-    reasons = {generation.NO_STRUCTURE, cleaning.NO_OP, cleaning.NOT_REFLECTED, cleaning.META_TALK}
+    assert summary["captions"]["rejected"] == {filters.DUPLICATE: 1, filters.NO_WORDS: 1}
+    reasons = {generation.NO_STRUCTURE, filters.NO_OP, filters.NOT_REFLECTED, filters.META_TALK}
     assert reasons <= set(summary["tally"]["rejected"])
     assert summary["keep_rate"] > 0.9  # of four tries in a row that fail there are few
     quality = summary["quality"]
@@ -88,7 +88,7 @@ def test_every_row_is_kept_or_counted(captions: Path, tmp_path: Path) -> None:
 
 def test_edits_of_a_caption_differ_in_kind_and_words(captions: Path, tmp_path: Path) -> None:
     run(captions, tmp_path / "out", settings(per_caption=8))
-    rows = read_triplets(tmp_path / "out", cleaning.Tally())
+    rows = read_triplets(tmp_path / "out", filters.Tally())
     of_caption: dict[str, list[str]] = {}
     for row in rows:
         of_caption.setdefault(row.original_prompt, []).append(row.edit_prompt)
@@ -100,8 +100,8 @@ def test_edits_of_a_caption_differ_in_kind_and_words(captions: Path, tmp_path: P
 
 def test_a_shard_holds_an_instruction_as_often_as_it_may() -> None:
     class Monotonous(FakeWriter):
-        def _answer(self, request: Request) -> Writing | None:
-            return Writing("add a hat", f"{request.caption} with a hat")
+        def _answer(self, request: Request) -> tuple[str, str] | None:
+            return ("add a hat", f"{request.caption} with a hat")
 
     for repeats, kept in ((1, 1), (4, 4), (None, len(CAPTIONS))):
         values = settings(per_caption=1, repeats=repeats, attempts=2)
@@ -140,8 +140,8 @@ def test_the_order_and_number_of_captions_change_no_row(captions: Path, tmp_path
     other.write_text("\n".join(reversed(lines[:12])))
     run(captions, tmp_path / "a", settings(captions_per_shard=100, repeats=None, attempts=1))
     run(other, tmp_path / "b", settings(captions_per_shard=5, repeats=None, attempts=1))
-    every = read_triplets(tmp_path / "a", cleaning.Tally())
-    some = read_triplets(tmp_path / "b", cleaning.Tally())
+    every = read_triplets(tmp_path / "a", filters.Tally())
+    some = read_triplets(tmp_path / "b", filters.Tally())
     assert len(some) > 20
     triplets = {tuple(row.to_row().values()) for row in every}
     assert all(tuple(row.to_row().values()) in triplets for row in some)

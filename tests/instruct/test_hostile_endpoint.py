@@ -16,7 +16,7 @@ from overpaint.errors import UserError
 from overpaint.instruct import endpoint
 from overpaint.instruct.endpoint import KEY_VARIABLE, EndpointWriter
 from overpaint.instruct.settings import GenerateSettings
-from overpaint.instruct.writing import Request, Writing
+from overpaint.instruct.writer import Request
 
 KEY = "my-very-own-key"
 Send = Callable[[Callable[[bytes], object]], None]
@@ -64,7 +64,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         server.shutdown()
 
 
-def ask(server: Server, count: int = 1) -> list[Writing | None]:
+def ask(server: Server, count: int = 1) -> list[tuple[str, str] | None]:
     writer = EndpointWriter(server.url, "m", GenerateSettings(), wait=lambda seconds: None)
     return writer.write([Request(f"a dog {n}", "add", n) for n in range(count)])
 
@@ -131,7 +131,7 @@ def test_an_answer_that_is_none_is_one_sentence(server: Server, kind: str) -> No
 def test_garbage_for_once_costs_a_try(server: Server, bad: bytes) -> None:
     good = http(chat('{"edit": "x", "edited": "y"}'))
     server.send = lambda write: write(bad if len(server.heads) < 3 else good)
-    assert ask(server) == [Writing("x", "y")]
+    assert ask(server) == [("x", "y")]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_words_that_are_no_edit_cost_their_row_only(server: Server, content: obj
         server.url, "m", GenerateSettings(batch_size=1), wait=lambda seconds: None
     )
     asked = [Request(f"a dog {n}", "add", n) for n in range(3)]
-    assert writer.write(asked) == [None, Writing("x", "y"), Writing("x", "y")]
+    assert writer.write(asked) == [None, ("x", "y"), ("x", "y")]
 
 
 def test_the_key_goes_to_its_server_only(

@@ -12,9 +12,9 @@ import torch
 from overpaint.engine.threads import fixed_threads
 from overpaint.errors import UserError
 from overpaint.instruct.models import LanguageModel, load_language_model
-from overpaint.instruct.prompting import TextFormat, grammar
 from overpaint.instruct.sampling import choose, complete
 from overpaint.instruct.settings import GenerateSettings
+from overpaint.instruct.text_format import TextFormat, grammar
 from tiny_language import CAPTIONS
 
 FORMAT = TextFormat("kinds")
@@ -37,6 +37,7 @@ def settings(**changes: object) -> GenerateSettings:
     return GenerateSettings(**{**SHORT, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gemma", "llama"])
 @pytest.mark.parametrize("temperature", [0.0, 1.3])
 def test_batches_of_any_size_give_the_same_rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from overpaint.instruct.cleaning import clean_instruction, clean_triplet, fault_of_triplet
+from overpaint.instruct.filters import clean_instruction, clean_triplet, fault_of_triplet
 from overpaint.instruct.words import is_consistent, is_no_op, is_reflected, near_key, normalise
 from overpaint.rows import Triplet
 

@@ -77,6 +77,7 @@ def test_newcombe_s_paired_interval_holds_and_never_collapses() -> None:
     assert back == pytest.approx((-high, -low))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["normal", "exponential"])
 def test_the_mean_of_few_values_is_held_nearly_as_often_as_said(shape: str) -> None:
     """The percentile bootstrap of ten normal values holds 0.90, of ten exponential ones 0.86."""
@@ -84,6 +85,7 @@ def test_the_mean_of_few_values_is_held_nearly_as_often_as_said(shape: str) -> N
     assert 0.90 <= mean_coverage(shape, 46, 400) <= 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 4, 6])
 def test_a_handful_of_values_has_no_false_certainty(count: int) -> None:
     """A bootstrap never leaves the values' range: it holds the mean of two normal ones 0.51."""
@@ -206,6 +208,7 @@ def test_holm_s_correction_by_hand() -> None:
     assert holm({}) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "simulations"), [("share", 1000), ("other", 150)])
 def test_two_equal_models_are_rarely_told_apart_on_any_of_13_kinds(
     metric: str, simulations: int

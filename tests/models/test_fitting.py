@@ -61,6 +61,7 @@ SDXL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("another", "changes", "says"),
     [
@@ -86,6 +87,7 @@ def test_parts_that_do_not_fit(copy, another, changes, says):
         load_model(copy, device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("channels", "says", "advice"),
     [

@@ -20,6 +20,8 @@ from safetensors.torch import load_file, save_file
 
 from overpaint.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("pipeline", "controlnet", "clip", "dino", "writer", "adapter")
 MOST_MEMORY = 400  # MiB more than before, for any number of models of some hundred KiB
 

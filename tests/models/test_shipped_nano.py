@@ -16,6 +16,8 @@ from overpaint.evaluation.accuracy import benchmark_examples, edit_accuracy
 from overpaint.models.names import NANO
 from overpaint.scenes.examples import sample_example
 
+pytestmark = pytest.mark.slow
+
 STOCK = """
 import sys
 import torch

@@ -14,6 +14,8 @@ from overpaint.pairs.settings import PairsSettings
 from overpaint.rows import Triplet
 from overpaint.scenes.rendering import render
 
+pytestmark = pytest.mark.slow
+
 STEPS, CASES, UNCONTROLLED, CONTROLLED = 12, 24, 0.0, 0.8
 
 

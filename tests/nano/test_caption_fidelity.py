@@ -100,6 +100,7 @@ def test_size_and_shift_are_fitted_together(places_open: bool) -> None:
     assert judge_by_renders(render(case.right.scene, 64), case).hit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", get_args(Look))
 def test_the_true_render_is_right_wherever_it_stands(look: str) -> None:
     case = next(c for c in map(caption_case, count()) if c.right.scene.look == look)
@@ -109,6 +110,7 @@ def test_the_true_render_is_right_wherever_it_stands(look: str) -> None:
         assert judge_by_renders(render(replace(scene, items=items), 64), case).hit
 
 
+@pytest.mark.slow
 def test_with_open_places_any_quarter_is_right() -> None:
     for case in (caption_case(seed, places_open=True) for seed in range(6)):
         assert not any("in the" in claim.caption.split(" front")[0] for claim in case.claims)
@@ -130,6 +132,7 @@ def test_the_fact_that_a_picture_has_wrong_is_found(fact: str) -> None:
     assert not verdict.by_fact[fact]
 
 
+@pytest.mark.slow
 def test_noise_is_not_right() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert sum(judge_by_renders(noise, case).hit for case in CASES[:8]) <= 2

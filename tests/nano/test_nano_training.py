@@ -38,6 +38,8 @@ from overpaint.scenes.examples import sample_example
 from overpaint.scenes.layout import PLACES
 from overpaint.training.settings import LoopSettings, TrainSettings
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 LOOP = LoopSettings(steps=2, batch_size=4, learning_rate=1e-3, seed=3, mixed_precision="no")
 

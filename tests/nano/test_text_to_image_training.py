@@ -29,6 +29,8 @@ from overpaint.training.loop import make_accelerator
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 
+pytestmark = pytest.mark.slow
+
 LOOP = LoopSettings(steps=2, batch_size=4, learning_rate=1e-2, seed=3, mixed_precision="no")
 UNET = {
     "block_out_channels": (8, 16),

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from overpaint.pairs.canny import canny
+from overpaint.pairs.canny import _connected, canny
 
 
 def slow_canny(image: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -94,6 +95,26 @@ def test_a_long_weak_line_hangs_on_its_strong_end():
     edges = canny(picture, 100, 200)
     assert (edges[5:7] > 0).any(axis=0)[4:].all()
     assert not edges[15:21, 8:].any()
+
+
+@pytest.mark.parametrize("gap", [None, 5, 40])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_winding_line_is_followed_to_its_end_or_to_a_gap(gap, turned):
+    """Far longer than what is followed between two looks; whichever way its pixels are counted."""
+    line = torch.zeros(1, 61, 30, dtype=torch.bool)
+    line[0, ::4] = True
+    for number, row in enumerate(range(1, 60, 4)):
+        line[0, row : row + 3, -1 if number % 2 == 0 else 0] = True
+    start = torch.zeros_like(line)
+    start[0, 0, 0] = True
+    wanted = line.clone()
+    if gap is not None:
+        line[0, gap] = False
+        wanted[0, gap:] = False
+    if turned:
+        line, start, wanted = (part.flip(1, 2).transpose(1, 2) for part in (line, start, wanted))
+    assert torch.equal(_connected(start, line), wanted)
+    assert not _connected(torch.zeros_like(line), line).any()
 
 
 def test_what_is_no_picture_is_refused():

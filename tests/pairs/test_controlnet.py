@@ -79,6 +79,7 @@ def stock(kind, model, scheduler, **more):
     return pipeline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["ddim", "pndm", "euler-ancestral", None])
 @pytest.mark.parametrize("which", ["model", "epsilon"])
 def test_sources_equal_the_stock_pipelines(which, scheduler, latents, request):
@@ -101,6 +102,7 @@ def test_sources_equal_the_stock_pipelines(which, scheduler, latents, request):
         assert pictures[row].dtype == np.uint8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["ddim", "pndm", "euler-ancestral"])
 @pytest.mark.parametrize("which", ["model", "epsilon"])
 def test_candidates_equal_the_stock_pipelines(which, scheduler, latents, request):

@@ -121,6 +121,7 @@ def check(model, ours, requests, latents, mixes, cross_fraction=0.0):
         )
 
 
+@pytest.mark.slow
 def test_equals_the_transcription(model, latents):
     """Six candidates of two rows, each with its own fraction and guidance, in uneven batches."""
     p2p = settings(scheduler="ddim", batch_size=8)
@@ -132,6 +133,7 @@ def test_equals_the_transcription(model, latents):
     check(model, ours, TRIPLETS, latents, [None, None])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["swap", "refine"])
 def test_cross_attention_equals_the_transcription(model, latents, variant):
     p2p = settings(

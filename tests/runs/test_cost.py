@@ -121,8 +121,11 @@ def test_what_cannot_be_had_is_said_and_nothing_is_left_behind(
 
 
 def test_a_recipe_of_tiny_models_is_planned_and_what_is_done_costs_nothing(
-    recipe: Path, whole: Path, tmp_path: Path, capsys: Captured
+    recipe: Path, whole: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("overpaint.runs.trial._PAIRS", (3, 5))
+    monkeypatch.setattr("overpaint.runs.trial._CASES", (1, 3))
+    monkeypatch.setattr("overpaint.runs.trial.QUICK", 0.0)  # no trial is made again
     shown = []
     for folder in (tmp_path / "new", whole):
         assert main(["run", str(recipe), "--plan", "--json", "-o", str(folder)]) == 0

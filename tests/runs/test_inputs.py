@@ -22,6 +22,8 @@ from world import RECIPE, damage
 from overpaint.cli import main
 from overpaint.report.schema import Report
 
+pytestmark = pytest.mark.slow
+
 Captured = pytest.CaptureFixture[str]
 
 
@@ -242,7 +244,7 @@ def test_damage_anywhere_is_one_sentence_or_made_again(world: World, capsys: Cap
         "report": "report/report.json",
     }
     for kind, pattern in kinds.items():
-        for _ in range(3):
+        for _ in range(2):
             path = draw.choice(sorted(world.run.glob(pattern)))
             whole = path.read_bytes()
             damage(path, draw)

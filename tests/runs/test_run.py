@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import time
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from world import run_command
 
 from overpaint.cli import main
 from overpaint.digests import digest
@@ -19,18 +17,14 @@ from overpaint.models.names import NANO
 from overpaint.models.origin import clip_origin, model_origin
 from overpaint.recipe import read_recipe
 from overpaint.runs.stages import BLOCKS
+from processes import run_command, started
 
 pytest.importorskip("llguidance", reason="needs the extra llm")
 
+pytestmark = pytest.mark.slow
+
 Captured = pytest.CaptureFixture[str]
 MADE = ("triplets", "pairs")
-PRELOADED = [
-    "overpaint.evaluation.stage",
-    "overpaint.instruct.opening",
-    "overpaint.pairs.stage",
-    "overpaint.runs.run",
-    "overpaint.training.editor",
-]
 
 
 def hashes(folder: Path) -> list[str]:
@@ -105,12 +99,9 @@ def in_order(states: dict[str, str]) -> bool:
 def stop_at(words: list[str], folder: Path, pattern: str, with_signal: int) -> tuple[int, str]:
     """Run a command in a process, stop it when it has said its plan and a file is there (from an
     earlier run, perhaps: on a busy machine its kill came late); its exit code and stderr."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     log = folder.with_name("stderr.txt")
     log.unlink(missing_ok=True)
-    process = context.Process(target=run_command, args=(words, str(log)))
-    process.start()
+    process = started(run_command, words, str(log))
     while process.is_alive() and not (_has_plan(log) and any(folder.glob(pattern))):
         time.sleep(0.001)
     if process.is_alive() and process.pid:
@@ -198,8 +189,8 @@ def test_other_settings_are_refused_and_free_ones_go_on(
 
 
 def test_captions_of_scenes_are_written_by_seed(tmp_path: Path) -> None:
-    from overpaint.instruct.opening import find_captions
     from overpaint.instruct.settings import InstructSettings
+    from overpaint.instruct.sources import find_captions
 
     texts = []
     for count, seed in ((20, 1), (20, 1), (10, 1), (20, 2)):

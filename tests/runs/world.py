@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import random
-import signal
-import sys
 from pathlib import Path
 
 from fakes import build_tiny_clip
 
-from overpaint.cli import main
 from overpaint.models import quiet_libraries
 from tiny import LATENT_CHANNELS, build_tiny_pipeline, tiny_controlnet
 from tiny_language import CAPTIONS, build_tiny_language_model
@@ -68,16 +65,6 @@ def build_world(folder: Path, captions: int = 12) -> Path:
     recipe = folder / "tiny.yaml"
     recipe.write_text(RECIPE.format(folder=folder))
     return recipe
-
-
-def run_command(words: list[str], log: str) -> None:
-    """What a process of its own does; here, for a test's module cannot be imported from there."""
-    # The tests may run as a background job, where a shell has Ctrl-C ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    with Path(log).open("w") as stream:
-        sys.stderr = stream
-        code = main(words)
-    sys.exit(code)
 
 
 def damage(path: Path, draw: random.Random) -> None:

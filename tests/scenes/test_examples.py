@@ -12,7 +12,7 @@ from overpaint.scenes.catalogue import COLOURS, catalogue, things
 from overpaint.scenes.edits import EDITS, KINDS
 from overpaint.scenes.examples import SPLITS, candidates, sample_caption, sample_example
 from overpaint.scenes.layout import PLACES
-from overpaint.scenes.phrasings import PHRASINGS, phrasings
+from overpaint.scenes.phrasings import phrasings
 from overpaint.scenes.rendering import render
 
 
@@ -50,7 +50,6 @@ def test_every_drawing_of_the_catalogue_renders() -> None:
 
 
 def test_at_least_twelve_kinds_with_a_fifth_of_their_phrasings_held_out() -> None:
-    assert set(KINDS) == set(PHRASINGS)
     assert len(KINDS) >= 12
     for kind in KINDS:
         seen, held_out = phrasings(kind, False), phrasings(kind, True)
@@ -138,9 +137,10 @@ def test_kinds_are_drawn_by_their_weights() -> None:
     kinds = [sample_example(seed).kind for seed in range(600)]
     assert set(kinds) == set(KINDS)
     assert kinds.count("replace") > kinds.count("night")
-    assert all(weight > 0 for _, weight in EDITS.values())
+    assert all(kind.weight > 0 for kind in EDITS.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_candidates_hold_the_original_and_no_right_answer(split: str) -> None:
     for seed in range(13):

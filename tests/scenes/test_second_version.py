@@ -83,6 +83,7 @@ def test_objects_stay_within_their_quarter_whatever_edits_do() -> None:
                     assert middle + thing.side / 2 <= corner + 0.5 + 1e-9
 
 
+@pytest.mark.slow
 def test_ink_fills_the_square_of_every_drawing() -> None:
     for thing in catalogue("full"):
         seen = sprite(thing.file, 64, None, False, True)[..., 3] > 16

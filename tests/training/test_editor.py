@@ -24,6 +24,8 @@ from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
 from tiny import LATENT_CHANNELS
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 UNET = {
     "block_out_channels": [16, 32],

@@ -26,6 +26,8 @@ from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
 from overpaint.training.validation import ValidationSheets
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -142,6 +142,7 @@ def test_a_torn_line_goes_when_the_log_is_cut_back(tmp_path) -> None:
     assert log.path.read_text() == '{"step": 2, "loss": 1.0}\n{"step": 4, "loss": 1.0}\n'
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path) -> None:
     """Over the network device of this machine only: the same weights as one process."""
     toy = str(Path(__file__).parent / "toy.py")

@@ -6,21 +6,18 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from toy import checksum, toy_loss, toy_model, toy_settings, train_into
 
 from overpaint.errors import UserError
 from overpaint.training.checkpoints import list_checkpoints
 from overpaint.training.log import read_log
 from overpaint.training.loop import fit
-
-sys.path.insert(0, str(Path(__file__).parent))
-from toy import checksum, toy_loss, toy_model, toy_settings
+from processes import started
 
 
 class Stop(Exception):
@@ -91,6 +88,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, whole, capsys) -> 
     assert "damaged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("at", [(0, 0), (8, 1), (29, 1)])
 def test_a_signal_lets_the_step_finish_and_a_checkpoint_be_written(
@@ -206,35 +204,29 @@ def test_two_runs_never_share_a_folder(tmp_path) -> None:
     fit(toy_model(), toy_loss, toy_settings(), tmp_path)
 
 
+@pytest.mark.slow
 def test_sigkill_at_any_moment_changes_no_byte(tmp_path) -> None:
-    program = [sys.executable, str(Path(__file__).parent / "toy.py")]
-    changes = ["400", "checkpoint_every=3", "keep_checkpoints=2"]
-
-    def start(out: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*program, str(tmp_path / out), *changes],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    want = start("whole").communicate()[0]
+    whole, killed, result = (tmp_path / name for name in ("whole", "killed", "result"))
+    started(train_into, str(whole), str(result)).join()
+    want = result.read_text()
     draw = random.Random(1)
     kills = 0
     while kills < 3:
-        process = start("killed")
-        step = _newest(tmp_path / "killed")
-        while process.poll() is None and _newest(tmp_path / "killed") < step + 30:
+        result.unlink(missing_ok=True)
+        process = started(train_into, str(killed), str(result))
+        step = _newest(killed)
+        while process.is_alive() and _newest(killed) < step + 30:
             time.sleep(0.01)
         time.sleep(draw.uniform(0, 0.1))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.communicate()
-        if process.returncode == 0:
-            shutil.rmtree(tmp_path / "killed")  # it was too quick: nothing was killed
-    assert start("killed").communicate()[0] == want
-    assert len(want.strip()) == 8
+        process.kill()
+        process.join()
+        if process.exitcode == 0:
+            shutil.rmtree(killed)  # it was too quick: nothing was killed
+            continue
+        assert process.exitcode == -signal.SIGKILL
+        kills += 1
+    started(train_into, str(killed), str(result)).join()
+    assert result.read_text() == want
 
 
 def _newest(out: Path) -> int:

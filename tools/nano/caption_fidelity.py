@@ -13,12 +13,10 @@ from itertools import permutations, product
 from random import Random
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from overpaint.metrics.intervals import Estimate, estimate
-from overpaint.metrics.pixelwise import mean_squared_error
+from overpaint.metrics.pixelwise import Pixels, mean_squared_error
 from overpaint.scenes.captions import caption, sample_voice
 from overpaint.scenes.catalogue import COLOURS, Role, World, catalogue, things
 from overpaint.scenes.edits import sometimes_edited
@@ -30,8 +28,6 @@ from overpaint.seeds import derive_seed
 
 if TYPE_CHECKING:
     from overpaint.models.clip import Clip
-
-Pixels = NDArray[np.uint8]
 
 MOST_OBJECTS = 2  # three of them with their places are more words than nano's 32 tokens hold
 _ALIKE = 1.0  # mean absolute difference, of 255, below which two renders show the same

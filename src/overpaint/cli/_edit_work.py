@@ -58,6 +58,11 @@ class How:
     settings: dict[str, Any]
 
     def check(self) -> None:
+        """Refuse options that contradict each other.
+
+        Raises:
+            typer.BadParameter: with the two that do.
+        """
         if self.sweep and self.each:
             raise typer.BadParameter("--sweep and --each cannot go together.")
         if self.sweep and (len(self.instructions) > 1 or self.num > 1):

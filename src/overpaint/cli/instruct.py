@@ -65,8 +65,8 @@ def generate(
             "`overpaint instruct finetune` wrote."
         )
     from overpaint.instruct.generation import generate as write_triplets
-    from overpaint.instruct.opening import find_captions, find_writer
     from overpaint.instruct.report import table
+    from overpaint.instruct.sources import find_captions, find_writer
 
     where = read_engine(engine, workers, recipe, settings or [])
     open_writer, writer = find_writer(values, device=device, dtype=dtype)

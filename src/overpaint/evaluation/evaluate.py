@@ -47,9 +47,9 @@ def evaluate(
 ) -> Report:
     """Evaluate models on cases; write `report.json`, its schema and `report.html` to `out`.
 
-    One model is in memory at a time. Killed and started again, it does what is missing. What
-    cannot be had (a judge, a broken picture, a broken model) is left out, said, and noted in the
-    report. The cases go through `engine`; the audits are made in this process.
+    One model is in memory at a time. Killed and started again, it does what is missing. What cannot
+    be had (a judge, a picture, a model) is left out, said, and noted in the report. The cases go
+    through `engine`; the audits are made in this process.
 
     Raises:
         UserError: there is nothing to evaluate, no model could be, or another process writes to
@@ -57,17 +57,12 @@ def evaluate(
     """
     if cases.count == 0:
         raise UserError(f"there is nothing to evaluate: {cases.title} holds no cases.")
-    notes: list[str] = []
-
-    def note(sentence: str) -> None:
-        notes.append(sentence)
-        say(sentence)
-
+    notes = _Notes(say)
     for sentence in cases.notes:
-        note(sentence)
+        notes.add(sentence)
     for name in models:
         find_model(name)  # a misspelt name must not cost an hour first
-    scorer = load_judges(judges, device, note)
+    scorer = load_judges(judges, device, notes.add)
     judges = Judges(judges.clip if scorer.clip else None, judges.dino if scorer.dino else None)
     basis = basis_of(cases, judges, settings, device, dtype)
     artifact = report_artifact(models, out, basis, audits)
@@ -75,32 +70,22 @@ def evaluate(
     with artifact.being_made(replace=True):
         for words in changed:
             say(f"The report in {out} is made again: {words}.")
-        evaluation = _Evaluation(cases, scorer, judges, settings, basis, out / "work", engine, note)
-        found = []
-        for label, name in zip(labels(models), models, strict=True):
-            try:
-                editor = Editor.from_pretrained(name, device, dtype)
-            except UserError as error:
-                note(f"{name} was left out: {error}")
-                continue
-            found += evaluation.of_model(editor, label, name, audits)
-        if not found:
-            raise UserError(f"no model could be evaluated: {notes[-1]}")
+        shared = _Evaluation(cases, scorer, judges, settings, basis, out / "work", engine, notes)
+        found = shared.of_models(models, audits, device, dtype)
         report = make_report(
             title=cases.title,
             data=dict(cases.settings),
             models=[one.report for one in found],
-            notes=notes,
+            notes=notes.sentences,
             command=command,
             versions=lock(Recipe(name="evaluate", seed=settings.seed))["versions"],
-            unedited=evaluation.of_the_input(device),
+            unedited=shared.of_the_input(device),
             findings={one.report.label: one.findings for one in found},
             origin=artifact.origin,
         )
         write_report(report, out)
         write_page(report, _pictures(found), out / "report.html")
-        complete = evaluation.complete and len(found) == len(models)
-        artifact.finish(complete=complete, made=" ".join(summary(report)))
+        artifact.finish(complete=shared.complete, made=" ".join(summary(report)))
     return report
 
 
@@ -136,6 +121,18 @@ def basis_of(
     }
 
 
+@dataclass
+class _Notes:
+    """What was left out, and why: said at once, and noted in the report."""
+
+    say: Note
+    sentences: list[str] = field(default_factory=list)
+
+    def add(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+        self.say(sentence)
+
+
 @dataclass(frozen=True)
 class _EvaluatedModel:
     """One model's figures and pictures."""
@@ -157,33 +154,56 @@ class _Evaluation:
     folder: Path
     """of what a rerun can take"""
     engine: Engine | None
-    note: Note
+    notes: _Notes
     complete: bool = field(default=True, init=False)
-    """no case was left out that a rerun may make"""
+    """no model and no case was left out that a rerun may make"""
 
-    def of_model(
-        self, editor: Editor, label: str, name: str, audits: Sequence[Audit]
+    def of_models(
+        self, models: Sequence[str], audits: Sequence[Audit], device: str | None, dtype: str | None
     ) -> list[_EvaluatedModel]:
-        """One model over the cases and through the audits; nothing where it cannot edit at all."""
+        """All of them but those that are left out, one after the other.
+
+        Raises:
+            UserError: not one could be evaluated.
+        """
+        found = []
+        for label, name in zip(labels(models), models, strict=True):
+            try:
+                editor = Editor.from_pretrained(name, device, dtype)
+            except UserError as error:
+                self._leave_out(name, error)
+                continue
+            try:
+                found.append(self._of_model(editor, label, name, audits))
+            except ModelGaveNothingError as error:
+                self._leave_out(name, error)
+        if not found:
+            raise UserError(f"no model could be evaluated: {self.notes.sentences[-1]}")
+        return found
+
+    def _of_model(
+        self, editor: Editor, label: str, name: str, audits: Sequence[Audit]
+    ) -> _EvaluatedModel:
+        """One model over the cases and through the audits."""
         sampling = sampling_of(editor, self.settings)
         origin = {"stage": "cases", **self.basis, "model": model_origin(name), "sampling": sampling}
         place = folder_of(self.folder / "cases", origin)
         artifact = Artifact(place, origin, place / "data")
-        try:
-            results = run_cases(self._opener(editor, name), self.cases, artifact, self.engine)
-        except ModelGaveNothingError as error:
-            self.note(f"{name} was left out: {error}")
-            return []
+        results = run_cases(self._opener(editor, name), self.cases, artifact, self.engine)
         self.complete &= bool((artifact.made() or {}).get("complete"))
         seen = seen_in_training(name, self.cases)
         report = model_report(label, name, origin["model"], sampling, results, seen)
         context = AuditContext(
-            editor, self.cases, self.scorer, self.settings, self.folder, origin, self.note
+            editor, self.cases, self.scorer, self.settings, self.folder, origin, self.notes.add
         )
         findings = Findings()
         for audit in audits:
             findings = findings.with_those_of(audit.examine(context))
-        return [_EvaluatedModel(report, shown_cases(self.cases, results, place), findings)]
+        return _EvaluatedModel(report, shown_cases(self.cases, results, place), findings)
+
+    def _leave_out(self, name: str, error: UserError) -> None:
+        self.notes.add(f"{name} was left out: {error}")
+        self.complete = False
 
     def of_the_input(self, device: str | None) -> ModelReport:
         """The pictures as they came, scored as if they were the answers."""

@@ -123,47 +123,74 @@ def curve_plot(
     return _svg(parts, bottom + 42, title) + _legend(list(curves))
 
 
-def histogram_plot(
-    series: Mapping[str, Mapping[int, int]],
-    *,
-    first: float,
-    width: float,
-    title: str,
-    x_title: str,
-    threshold: float | None = None,
-) -> str:
+@dataclass(frozen=True)
+class Histogram:
     """Distributions over one another, each in shares of its own total.
 
     A series maps bins to counts; bin b reaches from `first` + b · `width` to the next. `threshold`
     draws a line there.
     """
-    shares = {name: _shares(bins) for name, bins in series.items()}
-    bins = [b for found in shares.values() for b in found]
-    ends = [first + b * width for b in bins] + [first + (b + 1) * width for b in bins]
-    ends += [] if threshold is None else [threshold]
-    low, high = _span(ends)
-    most = max((share for found in shares.values() for share in found.values()), default=1.0)
-    left, right, top, bottom = 10, 10, 16, 120
-    across, up = _Scale(low, high, left, WIDTH - right), _Scale(0, most, bottom, top)
-    parts = [_vertical(across.at(t), top, bottom, f"{t:g}") for t in _ticks(low, high)]
-    for number, (name, found) in enumerate(shares.items()):
-        if not found:
-            continue
-        edges: list[tuple[float, float]] = [(across.at(first + min(found) * width), bottom)]
-        for b in range(min(found), max(found) + 1):
-            y = up.at(found.get(b, 0.0))
-            edges += [(across.at(first + b * width), y), (across.at(first + (b + 1) * width), y)]
-        edges.append((edges[-1][0], bottom))
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in edges)
-        said = f"<title>{escape(name)}</title>"
-        parts.append(f'<polygon class="area s{number % 6}" points="{path}">{said}</polygon>')
-    if threshold is not None:
-        x = across.at(threshold)
-        beside, shift = ("end", -5) if x > WIDTH - 90 else ("start", 5)
-        parts += [_line(x, 4, x, bottom, "zero"),
-                  _text(x + shift, 13, f"≥ {threshold:g}", beside)]  # fmt: skip
-    parts.append(_text((left + WIDTH - right) / 2, bottom + 34, x_title, "middle"))
-    return _svg(parts, bottom + 42, title) + _legend(list(series))
+
+    series: Mapping[str, Mapping[int, int]]
+    first: float
+    width: float
+    title: str
+    x_title: str
+    threshold: float | None = None
+
+    def drawing(self) -> tuple[list[str], float]:
+        """The elements of the plot, `WIDTH` units wide, and its height in units."""
+        first, width, threshold = self.first, self.width, self.threshold
+        shares = {name: _shares(bins) for name, bins in self.series.items()}
+        bins = [b for found in shares.values() for b in found]
+        ends = [first + b * width for b in bins] + [first + (b + 1) * width for b in bins]
+        ends += [] if threshold is None else [threshold]
+        low, high = _span(ends)
+        most = max((share for found in shares.values() for share in found.values()), default=1.0)
+        left, right, top, bottom = 10, 10, 16, 120
+        across, up = _Scale(low, high, left, WIDTH - right), _Scale(0, most, bottom, top)
+        parts = [_vertical(across.at(t), top, bottom, f"{t:g}") for t in _ticks(low, high)]
+        for number, (name, found) in enumerate(shares.items()):
+            if not found:
+                continue
+            edges: list[tuple[float, float]] = [(across.at(first + min(found) * width), bottom)]
+            for b in range(min(found), max(found) + 1):
+                y = up.at(found.get(b, 0.0))
+                edges += [
+                    (across.at(first + b * width), y),
+                    (across.at(first + (b + 1) * width), y),
+                ]
+            edges.append((edges[-1][0], bottom))
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in edges)
+            said = f"<title>{escape(name)}</title>"
+            parts.append(f'<polygon class="area s{number % 6}" points="{path}">{said}</polygon>')
+        if threshold is not None:
+            x = across.at(threshold)
+            beside, shift = ("end", -5) if x > WIDTH - 90 else ("start", 5)
+            parts += [_line(x, 4, x, bottom, "zero"),
+                      _text(x + shift, 13, f"≥ {threshold:g}", beside)]  # fmt: skip
+        parts.append(_text((left + WIDTH - right) / 2, bottom + 34, self.x_title, "middle"))
+        return parts, bottom + 42
+
+
+def histogram_plot(histogram: Histogram) -> str:
+    """One histogram as an SVG for a page, with its legend."""
+    parts, height = histogram.drawing()
+    return _svg(parts, height, histogram.title) + _legend(list(histogram.series))
+
+
+def histogram_file(histograms: Sequence[Histogram], style: str) -> str:
+    """Histograms one below the other as a whole SVG file, which carries its style sheet."""
+    groups, height = [], 0.0
+    for histogram in histograms:
+        parts, tall = histogram.drawing()
+        groups.append(f'<g transform="translate(0 {height:.0f})">{"".join(parts)}</g>')
+        height += tall + 14
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 {WIDTH} {height:.0f}" '
+        f'font-size="{_LETTERS}"><style>{style} .plot {{ font-family: system-ui, sans-serif }}'
+        f"</style>{''.join(groups)}</svg>\n"
+    )
 
 
 def _shares(bins: Mapping[int, int]) -> dict[int, float]:

@@ -12,8 +12,8 @@ from torch.utils.data import Sampler
 
 from overpaint.instruct.kinds import guess_kind
 from overpaint.instruct.models import LanguageModel
-from overpaint.instruct.prompting import TextFormat
 from overpaint.instruct.settings import InstructSettings
+from overpaint.instruct.text_format import TextFormat
 from overpaint.rows import Triplet
 from overpaint.seeds import derive_seed
 from overpaint.tally import Tally

@@ -15,7 +15,7 @@ from overpaint.fetch import is_plain, shown_url
 from overpaint.files import parse_json
 from overpaint.instruct.kinds import KINDS
 from overpaint.instruct.settings import GenerateSettings
-from overpaint.instruct.writing import Request, Writing
+from overpaint.instruct.writer import Request
 from overpaint.posting import Answer, post_json
 from overpaint.text import printable
 
@@ -77,13 +77,13 @@ class EndpointWriter:
 
     def write(
         self, asked: Sequence[Request], done: Callable[[int], object] = lambda count: None
-    ) -> list[Writing | None]:
+    ) -> list[tuple[str, str] | None]:
         """One edit for each request; None where the answer is not the JSON that was asked for.
 
         Raises:
             UserError: the server does not answer, or refuses.
         """
-        found: list[Writing | None] = []
+        found: list[tuple[str, str] | None] = []
         with ThreadPoolExecutor(self.settings.batch_size) as pool:
             for text in pool.map(self._ask, asked):
                 found.append(_parse(text))
@@ -179,7 +179,7 @@ def _text_in(content: bytes) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _parse(text: str) -> Writing | None:
+def _parse(text: str) -> tuple[str, str] | None:
     """The two texts of an answer; models like to put a fence round their JSON."""
     text = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
@@ -195,4 +195,4 @@ def _parse(text: str) -> Writing | None:
         (edit + edited).encode()
     except UnicodeEncodeError:  # half a character, which no file can hold
         return None
-    return Writing(edit, edited)
+    return edit, edited

@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterator
 from importlib.resources import files
 
-from overpaint.instruct.cleaning import fault_of_triplet
+from overpaint.instruct.filters import fault_of_triplet
 from overpaint.rows import Triplet
 from overpaint.seeds import derive_seed
 

@@ -24,13 +24,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from overpaint.artifact import Artifact, binding
+from overpaint.contact_sheets.loss_curve import draw_curve
 from overpaint.digests import text_digest
 from overpaint.errors import UserError, missing_extra
 from overpaint.files import beside, dir_aside, read_json, write_atomic, write_json
 from overpaint.formats import read_triplets
-from overpaint.instruct.cleaning import keep_triplets
+from overpaint.images import save_image
 from overpaint.instruct.completions import NO_LABEL, Collate, LengthBuckets, encode
-from overpaint.instruct.curve import draw_curve
+from overpaint.instruct.filters import keep_triplets
 from overpaint.instruct.models import (
     LanguageModel,
     load_language_model,
@@ -212,7 +213,9 @@ def write_log(work: Path, before: float | None, history: Sequence[dict[str, Any]
     write_atomic(work / "log.jsonl", text.encode())
     train = [(line["step"], line["loss"]) for line in lines if "loss" in line]
     held_out = [(line["step"], line["eval_loss"]) for line in lines if "eval_loss" in line]
-    draw_curve(work / "loss.png", {"training": train, "held out": held_out})
+    curve = draw_curve({"training": train, "held out": held_out})
+    if curve is not None:
+        save_image(curve, work / "loss.png")
 
 
 _LOGGED = ("step", "loss", "eval_loss", "learning_rate", "grad_norm", "epoch")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from overpaint.engine import Done, Engine, Job, Made, Row, quarantined, run
 from overpaint.errors import UserError
 from overpaint.files import read_json, write_json
 from overpaint.formats import read_captions
-from overpaint.instruct.cleaning import (
+from overpaint.instruct.filters import (
     NEAR_DUPLICATE,
     clean_triplet,
     fault_of_triplet,
@@ -36,7 +36,7 @@ from overpaint.instruct.kinds import draw_kinds, guess_kind
 from overpaint.instruct.report import summarise, write_page
 from overpaint.instruct.settings import GenerateSettings, InstructSettings
 from overpaint.instruct.words import near_key
-from overpaint.instruct.writing import Request, Writer, Writing
+from overpaint.instruct.writer import Request, Writer
 from overpaint.rows import Triplet, triplet_features
 from overpaint.seeds import derive_seed
 from overpaint.shards import row_key, row_seed, shard_path, split, write_card
@@ -120,8 +120,8 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True)
-class WritingStage:
-    """Captions → triplets, as a stage of the engine."""
+class TripletGenerator:
+    """What the engine runs on a shard: captions → triplets, and what was rejected."""
 
     writer: Writer
     settings: InstructSettings
@@ -134,8 +134,8 @@ class WritingStage:
         return Made([triplet.to_row() for triplet in triplets], tally.to_dict())
 
 
-def _open_stage(open_writer: Callable[[], Writer], settings: InstructSettings) -> WritingStage:
-    return WritingStage(open_writer(), settings)
+def _open_stage(open_writer: Callable[[], Writer], settings: InstructSettings) -> TripletGenerator:
+    return TripletGenerator(open_writer(), settings)
 
 
 def _key(row: Row) -> str:
@@ -154,16 +154,6 @@ class _InCaptions:
         self.done(self.edits // self.per_caption - before)
 
 
-@dataclass(frozen=True)
-class _Slot:
-    """One row that is wanted."""
-
-    caption: str
-    number: int  # among the edits of its caption
-    kind: str
-    seed: int
-
-
 def write_rows(
     captions: Sequence[str],
     writer: Writer,
@@ -176,51 +166,49 @@ def write_rows(
     `done` is told of rows as they have had their first try.
     """
     generate = settings.generate
-    slots = [slot for caption in captions for slot in _slots(caption, generate, settings.seed)]
-    chosen: dict[_Slot, Triplet] = {}
+    wanted = [one for caption in captions for one in _requests(caption, generate, settings.seed)]
+    chosen: dict[Request, Triplet] = {}
     tally, judge = Tally(), _Judge(generate)
     # Greedy search writes the same text again, so a second try would be in vain.
     for attempt in range(1 if generate.temperature == 0 else generate.attempts):
-        left = [slot for slot in slots if slot not in chosen]
-        asked = [Request(s.caption, s.kind, derive_seed(s.seed, "try", attempt)) for s in left]
+        left = [request for request in wanted if request not in chosen]
+        asked = [replace(r, seed=derive_seed(r.seed, "try", attempt)) for r in left]
         if not asked:
             break
         answers = writer.write(asked) if attempt else writer.write(asked, done)
-        for slot, request, answer in zip(left, asked, answers, strict=True):
-            triplet = _as_triplet(slot, request, answer, writer)
+        for own, request, answer in zip(left, asked, answers, strict=True):
+            triplet = None if answer is None else _as_triplet(request, answer, writer)
             tally.seen += 1
             fault = NO_STRUCTURE if triplet is None else judge.fault(triplet)
             if triplet is not None and fault is None:
-                chosen[slot] = triplet
+                chosen[own] = triplet
             else:
-                tally.reject(fault or "", show(triplet) if triplet else slot.caption)
-    return [chosen[slot] for slot in slots if slot in chosen], tally
+                tally.reject(fault or "", show(triplet) if triplet else own.caption)
+    return [chosen[request] for request in wanted if request in chosen], tally
 
 
-def _slots(caption: str, generate: GenerateSettings, seed: int) -> list[_Slot]:
+def _requests(caption: str, generate: GenerateSettings, seed: int) -> list[Request]:
+    """The edits that are wanted of a caption; each try derives a seed from that of its request."""
     own = row_seed(seed, row_key(caption))
     kinds = draw_kinds(generate.kinds, generate.per_caption, derive_seed(own, "kinds"))
-    return [_Slot(caption, n, kind, derive_seed(own, "edit", n)) for n, kind in enumerate(kinds)]
+    return [Request(caption, kind, derive_seed(own, "edit", n)) for n, kind in enumerate(kinds)]
 
 
-def _as_triplet(
-    slot: _Slot, request: Request, answer: Writing | None, writer: Writer
-) -> Triplet | None:
-    if answer is None:
-        return None
+def _as_triplet(request: Request, answer: tuple[str, str], writer: Writer) -> Triplet:
+    edit_prompt, edited_prompt = answer
     triplet = clean_triplet(
         Triplet(
-            original_prompt=slot.caption,
-            edit_prompt=answer.edit_prompt,
-            edited_prompt=answer.edited_prompt,
-            kind=slot.kind,
+            original_prompt=request.caption,
+            edit_prompt=edit_prompt,
+            edited_prompt=edited_prompt,
+            kind=request.kind,
             seed=request.seed,
             model=writer.name,
         )
     )
     if writer.asks_kind:
         return triplet
-    return Triplet(**{**triplet.to_row(), "kind": guess_kind(triplet.edit_prompt)})
+    return replace(triplet, kind=guess_kind(triplet.edit_prompt))
 
 
 class _Judge:

@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from overpaint.errors import missing_extra
-from overpaint.instruct.prompting import END, grammar
 from overpaint.instruct.settings import GenerateSettings
+from overpaint.instruct.text_format import END, grammar
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer

@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from overpaint.files import write_atomic
-from overpaint.html.plots import histogram_plot
+from overpaint.html.plots import Histogram, histogram_file
 from overpaint.html.rendering import page_style
 from overpaint.models.clip import Clip
 from overpaint.pairs.scores import (
@@ -167,18 +167,8 @@ def write_calibration(found: Calibration, folder: Path) -> None:
 
 
 def draw(found: Calibration) -> str:
-    """The four distributions with their thresholds, one below the other, as one SVG."""
-    plots = [_plot(found, name) for name in SCORES]
-    height, parts = 0.0, []
-    for plot in plots:
-        body, tall = _unwrap(plot)
-        parts.append(f'<g transform="translate(0 {height:.0f})">{body}</g>')
-        height += tall + 14
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 440 {height:.0f}" '
-        f'font-size="12"><style>{page_style()} .plot {{ font-family: system-ui, sans-serif }}</style>'
-        f"{''.join(parts)}</svg>\n"
-    )
+    """The distributions with their thresholds, one below the other, as one SVG file."""
+    return histogram_file([_histogram(found, name) for name in SCORES], page_style())
 
 
 def card_line(found: Calibration) -> str:
@@ -290,8 +280,8 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
     return {name: round(float(np.quantile(values, q)), 4) for name, q in names.items()}
 
 
-def _plot(found: Calibration, name: str) -> str:
-    return histogram_plot(
+def _histogram(found: Calibration, name: str) -> Histogram:
+    return Histogram(
         {"right": _bins(found.right[name]), "wrong": _bins(found.wrong[name])},
         first=-1.0,
         width=2 / BINS,
@@ -306,10 +296,3 @@ def _bins(values: Sequence[float]) -> Mapping[int, int]:
     for value in values:
         counts[bin_of(value)] = counts.get(bin_of(value), 0) + 1
     return counts
-
-
-def _unwrap(plot: str) -> tuple[str, float]:
-    """What an SVG plot draws, and how tall it is; its legend is left behind."""
-    head, _, rest = plot.partition(">")
-    height = float(head.split('viewBox="')[1].split('"')[0].split()[3])
-    return rest.partition("</svg>")[0], height

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from overpaint.diffusion.prediction import controlnet_residuals
 from overpaint.models import TextToImageModel
 from overpaint.pairs.candidates import Candidate, CandidateSpec
-from overpaint.pairs.canny import canny
+from overpaint.pairs.canny import edge_map
 from overpaint.pairs.sampler import Sampler, batches, uniform
 from overpaint.pairs.settings import PairsSettings
 from overpaint.rows import Triplet
@@ -106,9 +106,9 @@ class ControlNetMethod:
         settings, controlnet = self.settings, self.controlnet
         embedded = []
         for batch in batches(sources, settings.batch_size):
-            edges = canny(np.stack(batch), settings.canny_low, settings.canny_high)
-            white = torch.from_numpy(edges).to(controlnet.device, controlnet.dtype) / 255
-            hints = white[:, None].expand(-1, 3, -1, -1)
+            pictures = torch.from_numpy(np.stack(batch)).to(controlnet.device)
+            edges = edge_map(pictures, settings.canny_low, settings.canny_high)
+            hints = edges[:, None].expand(-1, 3, -1, -1).to(controlnet.dtype)
             embedded.append(controlnet.controlnet_cond_embedding(hints))
         return torch.cat(embedded)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.files import write_atomic
-from overpaint.html.plots import Dot, dot_plot, histogram_plot
+from overpaint.html.plots import Dot, Histogram, dot_plot, histogram_plot
 from overpaint.html.rendering import read_part, render
 from overpaint.pairs.candidates import KEPT
 from overpaint.pairs.scores import SCORES
@@ -120,12 +120,14 @@ def _score_plots(counts: PairStatistics, settings: PairsSettings) -> list[tuple[
             (
                 name,
                 histogram_plot(
-                    {side: _bins(found.get(side, {})) for side in ("accepted", "rejected")},
-                    first=-1.0,
-                    width=2 / BINS,
-                    title=f"Distribution of {name} over accepted and rejected candidates",
-                    x_title=name,
-                    threshold=getattr(settings.thresholds, name),
+                    Histogram(
+                        {side: _bins(found.get(side, {})) for side in ("accepted", "rejected")},
+                        first=-1.0,
+                        width=2 / BINS,
+                        title=f"Distribution of {name} over accepted and rejected candidates",
+                        x_title=name,
+                        threshold=getattr(settings.thresholds, name),
+                    )
                 ),
             )
         )

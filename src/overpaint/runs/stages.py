@@ -125,7 +125,7 @@ class Instruct:
     def artifact(self) -> Artifact:
         """The triplets; before them the writer, where the recipe fine-tunes one."""
         from overpaint.instruct.generation import artifact_of, usable_captions
-        from overpaint.instruct.opening import find_captions, find_writer
+        from overpaint.instruct.sources import find_captions, find_writer
 
         values, model = self.settings, self.settings.model
         if values.data is not None and model is not None:
@@ -142,7 +142,7 @@ class Instruct:
 
     def check(self) -> None:
         """See `RunStage`."""
-        from overpaint.instruct.opening import check
+        from overpaint.instruct.sources import check
 
         check(self.settings)
 
@@ -160,7 +160,7 @@ class Instruct:
     def make(self, command: str, say: Say) -> None:
         """See `RunStage`."""
         from overpaint.instruct.generation import generate
-        from overpaint.instruct.opening import find_captions, find_writer
+        from overpaint.instruct.sources import find_captions, find_writer
 
         values, model = self.settings, self.settings.model
         if values.data is not None and model is not None:

@@ -99,7 +99,7 @@ class _Trials:
 
     def _captions(self, settings: InstructSettings) -> list[str]:
         from overpaint.instruct.generation import usable_captions
-        from overpaint.instruct.opening import find_captions
+        from overpaint.instruct.sources import find_captions
 
         return usable_captions(find_captions(settings, self._place() / "triplets"))[0]
 

@@ -1,6 +1,7 @@
 """Edits with an exact answer: each kind is one function from a scene to the right scenes.
 
-An edit that does not apply to a scene (a swap of one object, an add where no place is free)
+A new kind is its function and its row of `EDITS` or of what a version adds; how it is said stands
+in `phrasings.tsv`. An edit that does not apply to a scene (a swap of one object, an add where no place is free)
 returns None, and another kind is drawn.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Literal
 
 from overpaint.scenes.catalogue import COLOURS, Thing
 from overpaint.scenes.layout import FITTED_SIZE, Item, Look, Scale, Scene, Version
@@ -134,30 +136,46 @@ def _look(look: Look) -> Callable[[Scene, Random, tuple[Thing, ...]], Edit | Non
     return edit
 
 
-# kind → (the function, how often it is drawn: kinds with more to learn come more often)
-EDITS: dict[str, tuple[Callable[[Scene, Random, tuple[Thing, ...]], Edit | None], float]] = {
-    "replace": (_replace, 3.0),
-    "add at": (_add_at, 2.0),
-    "add": (_add, 2.0),
-    "remove": (_remove, 1.0),
-    "background": (_background, 1.0),
-    "recolour": (_recolour, 1.5),
-    "move": (_move, 1.5),
-    "swap": (_swap, 1.5),
-    "enlarge": (_enlarge, 1.0),
-    "shrink": (_shrink, 1.0),
-    "line drawing": (_look("line drawing"), 0.5),
-    "greyscale": (_look("greyscale"), 0.5),
-    "night": (_look("night"), 0.5),
+@dataclass(frozen=True)
+class EditKind:
+    """A kind of edit: how one is drawn for a scene, and how it gets on with others."""
+
+    draw: Callable[[Scene, Random, tuple[Thing, ...]], Edit | None]
+    weight: float
+    """how often it is drawn: kinds with more to learn come more often"""
+    of: Literal["object", "picture", "scene"] = "object"
+    """what it changes: an object, the picture as a whole, or the scene anyhow (never one of two)"""
+    second: bool = False
+    """of an object: whether it can come after an edit of another object"""
+    hides_colours: bool = False
+    places: bool = False
+    """whether its captions must say where the objects are"""
+    shows: bool = True
+    """whether the picture after it must differ"""
+
+
+EDITS: dict[str, EditKind] = {
+    "replace": EditKind(_replace, 3.0, second=True),
+    "add at": EditKind(_add_at, 2.0, second=True, places=True),
+    "add": EditKind(_add, 2.0),
+    "remove": EditKind(_remove, 1.0, second=True),
+    "background": EditKind(_background, 1.0, of="picture"),
+    "recolour": EditKind(_recolour, 1.5, second=True),
+    "move": EditKind(_move, 1.5, second=True, places=True),
+    "swap": EditKind(_swap, 1.5, places=True),
+    "enlarge": EditKind(_enlarge, 1.0, second=True),
+    "shrink": EditKind(_shrink, 1.0, second=True),
+    "line drawing": EditKind(_look("line drawing"), 0.5, of="picture", hides_colours=True),
+    "greyscale": EditKind(_look("greyscale"), 0.5, of="picture", hides_colours=True),
+    "night": EditKind(_look("night"), 0.5, of="picture"),
 }
+"""Those of version 1, whose order and weights its bytes depend on."""
 KINDS = tuple(EDITS)
-_WHOLE = ("background", "line drawing", "greyscale", "night")  # change the picture as a whole
-_HIDES_COLOURS = ("line drawing", "greyscale")
 
 
 def _two_in_one(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
     """An edit of an object and another one: of the whole picture, or of another object."""
-    objects = tuple(kind for kind in KINDS if kind not in _WHOLE)
+    objects = tuple(kind for kind in KINDS if EDITS[kind].of == "object")
     first = sample_edit(scene, rng, pool, objects)
     if first is None:
         return None
@@ -170,7 +188,11 @@ def _two_in_one(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | No
 
 def _of_all(first: Edit, scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
     """Both edits, the second of the whole picture and visible beside the first."""
-    kinds = tuple(k for k in _WHOLE if not (first.kind == "recolour" and k in _HIDES_COLOURS))
+    kinds = tuple(
+        name
+        for name, kind in EDITS.items()
+        if kind.of == "picture" and not (kind.hides_colours and first.kind == "recolour")
+    )
     second = sample_edit(scene, rng, pool, kinds)
     assert second is not None
     (wanted,) = second.answers
@@ -182,7 +204,7 @@ def _of_all(first: Edit, scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> 
 
 def _of_another(first: Edit, scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
     """Both edits, the second of an object that the first leaves alone."""
-    kinds = ("replace", "add at", "remove", "recolour", "move", "enlarge", "shrink")
+    kinds = tuple(name for name, kind in EDITS.items() if kind.second)
     present = [item.thing for item in scene.items]
     second = sample_edit(first.answers[0], rng, pool, kinds) if first.answers[0].items else None
     if second is None or second.y in present or second.x in (first.x, first.y):
@@ -198,16 +220,16 @@ def _keep(scene: Scene, rng: Random, pool: tuple[Thing, ...]) -> Edit | None:
 
 
 # What version 2 adds.
-_MORE_EDITS: dict[str, tuple[Callable[[Scene, Random, tuple[Thing, ...]], Edit | None], float]] = {
-    "two in one": (_two_in_one, 2.0),
-    "keep": (_keep, 0.5),
+_MORE_EDITS = {
+    "two in one": EditKind(_two_in_one, 2.0, of="scene"),
+    "keep": EditKind(_keep, 0.5, of="scene", shows=False),
 }
-_ALL_EDITS = {**EDITS, **_MORE_EDITS}
+ALL_EDITS = {**EDITS, **_MORE_EDITS}
 
 
 def kinds_of(version: Version) -> tuple[str, ...]:
     """The kinds of edit that a version of the world knows: 13, or 15 in version 2."""
-    return KINDS if version == 1 else tuple(_ALL_EDITS)
+    return KINDS if version == 1 else tuple(ALL_EDITS)
 
 
 def sample_edit(
@@ -216,8 +238,8 @@ def sample_edit(
     """Draw a kind by its weight, then an edit of that kind; None where none of the kinds applies."""
     left = list(kinds)
     while left:
-        kind = rng.choices(left, [_ALL_EDITS[k][1] for k in left])[0]
-        edit = _ALL_EDITS[kind][0](scene, rng, pool)
+        kind = rng.choices(left, [ALL_EDITS[k].weight for k in left])[0]
+        edit = ALL_EDITS[kind].draw(scene, rng, pool)
         if edit is not None:
             return edit
         left.remove(kind)

@@ -16,7 +16,7 @@ import numpy as np
 
 from overpaint.scenes.captions import a_or_an, caption, sample_voice, with_article, word
 from overpaint.scenes.catalogue import Thing, World, catalogue, things
-from overpaint.scenes.edits import Edit, kinds_of, sample_edit, sometimes_edited
+from overpaint.scenes.edits import ALL_EDITS, Edit, kinds_of, sample_edit, sometimes_edited
 from overpaint.scenes.layout import Scene, Version, sample_scene
 from overpaint.scenes.phrasings import PLACE_WORDS, phrasings
 from overpaint.scenes.rendering import render
@@ -100,7 +100,7 @@ def sample_example(
         if edit is None or (split == "novel" and not _shows_novel(scene, edit)):
             continue
         held_out = split == "heldout"
-        places_matter = any(e.kind in ("move", "swap", "add at") for e in (edit, *edit.parts))
+        places_matter = any(ALL_EDITS[e.kind].places for e in (edit, *edit.parts))
         voice = sample_voice(rng, with_places=places_matter)
         example = Example(
             seed=seed,
@@ -117,7 +117,10 @@ def sample_example(
             original_prompt=caption(scene, voice),
             edited_prompt=caption(edit.answers[0], voice),
         )
-        if edit.kind == "keep" or distance(example.original, example.targets[0]) >= _NO_OP:
+        if (
+            not ALL_EDITS[edit.kind].shows
+            or distance(example.original, example.targets[0]) >= _NO_OP
+        ):
             return example
 
 

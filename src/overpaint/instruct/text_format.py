@@ -1,4 +1,4 @@
-"""The text that a language model reads and writes, in the mission's format.
+"""The text that a language model reads and writes, as the mission delimits it.
 
 a dog on the beach        the prompt: the caption,
 ##                        and in the format `kinds` the kind of edit after the ##

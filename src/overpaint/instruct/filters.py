@@ -1,18 +1,14 @@
-"""Which rows are kept, and the reason for each that is not."""
+"""Cleaning captions and triplets: which are kept, and the reason for each that is not."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TypeVar
 
 from overpaint.instruct.words import is_no_op, is_reflected, near_key, normalise, words
 from overpaint.rows import MAX_CAPTION, MAX_INSTRUCTION, TRIPLET_COLUMNS, Triplet
 from overpaint.tally import DUPLICATE, EMPTY, NO_OP, OVER_LONG, Tally
-
-TripletT = TypeVar("TripletT", bound=Triplet)
-
 
 # Reasons, in the words of the summary.
 NO_WORDS = "no words in it"
@@ -51,7 +47,7 @@ _QUOTES = {'""', "''", "``", "“”", "‘’", "„“", "«»", "「」", "�
 _FULL_STOPS = ".。．｡।۔"
 
 
-def clean_triplet(triplet: TripletT) -> TripletT:
+def clean_triplet(triplet: Triplet) -> Triplet:
     """A triplet with its three texts cleaned."""
     return replace(
         triplet,
@@ -115,8 +111,8 @@ def keep_captions(captions: Iterable[str], tally: Tally) -> Iterator[str]:
 
 
 def keep_triplets(
-    triplets: Iterable[TripletT], tally: Tally, *, need_reflection: bool = True
-) -> Iterator[TripletT]:
+    triplets: Iterable[Triplet], tally: Tally, *, need_reflection: bool = True
+) -> Iterator[Triplet]:
     """The cleaned triplets that are of use, each caption and instruction once."""
     seen = _Seen()
     for triplet in triplets:

@@ -1,15 +1,13 @@
-"""A loss curve as a picture, drawn with Pillow alone."""
+"""A loss curve as a picture."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from overpaint.contact_sheets.lettering import GREY, INK, set_line
-from overpaint.images import save_image
 
 WIDTH, HEIGHT = 900, 480
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 40, 40
@@ -19,13 +17,10 @@ _TICKS = 5
 Point = tuple[float, float]
 
 
-def draw_curve(path: Path, series: Mapping[str, Sequence[Point]]) -> None:
-    """Draw (step, loss) points, one line a series, and write the picture.
+def draw_curve(series: Mapping[str, Sequence[Point]]) -> Image.Image | None:
+    """(step, loss) points, one line a series: RGB of `WIDTH` x `HEIGHT` pixels.
 
     Points that are no finite number are left out; without any there is no picture.
-
-    Raises:
-        UserError: the picture cannot be written.
     """
     finite = {
         name: [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
@@ -33,7 +28,7 @@ def draw_curve(path: Path, series: Mapping[str, Sequence[Point]]) -> None:
     }
     points = [point for line in finite.values() for point in line]
     if not points:
-        return
+        return None
     right = max(max(x for x, _ in points), 1)
     low, high = min(y for _, y in points), max(y for _, y in points)
     margin = 0.05 * (high - low) or 0.5
@@ -65,4 +60,4 @@ def draw_curve(path: Path, series: Mapping[str, Sequence[Point]]) -> None:
         words = set_line(name, 14)
         words.draw(draw, (at + 28, 12), INK)
         at += words.width + 60
-    save_image(image, path)
+    return image

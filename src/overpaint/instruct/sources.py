@@ -10,7 +10,7 @@ from overpaint.errors import UserError
 from overpaint.files import beside, write_atomic
 from overpaint.formats import read_rows
 from overpaint.instruct.settings import InstructSettings
-from overpaint.instruct.writing import Writer
+from overpaint.instruct.writer import Writer
 from overpaint.scenes.catalogue import World
 from overpaint.seeds import derive_seed
 
@@ -107,7 +107,7 @@ def find_writer(
     import torch
 
     from overpaint.instruct.models import load_language_model, writer_origin
-    from overpaint.instruct.writing import LocalWriter
+    from overpaint.instruct.writer import LocalWriter
     from overpaint.models import pick_device, pick_dtype
 
     place = pick_device(device)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from overpaint.instruct import cleaning
-from overpaint.instruct.cleaning import (
+from overpaint.instruct import filters
+from overpaint.instruct.filters import (
     clean_instruction,
     fault_of_caption,
     fault_of_triplet,
@@ -27,18 +27,18 @@ def triplet(edit: str, edited: str, original: str = CAPTION) -> Triplet:
     [
         ("make the dog a cat", "a cat on the beach", None),
         ("add a caption to it", "a dog on the beach with a caption", None),
-        ("", "a cat on the beach", cleaning.EMPTY),
-        ("make it a cat", "", cleaning.EMPTY),
-        ("make it a cat", "a cat" + " and a cat" * 99, cleaning.OVER_LONG),
-        ("make it " + "very " * 60 + "old", "an old dog", cleaning.OVER_LONG),
-        ("!!!", "a cat on the beach", cleaning.NO_WORDS),
-        ("make it a cat ## add", "a cat on the beach", cleaning.DELIMITER),
-        ("make the dog a cat", "A dog, on a beach.", cleaning.NO_OP),
-        ("make it night", "a cat on the beach", cleaning.NOT_REFLECTED),
-        ("Sure! Here is an edit: make it a cat", "a cat on the beach", cleaning.META_TALK),
-        ("make it a cat", "I'm sorry, I cannot make a cat", cleaning.META_TALK),
-        ("Edited caption: a cat", "a cat on the beach", cleaning.META_TALK),
-        ("rewrite the caption with a cat", "a cat on the beach", cleaning.META_TALK),
+        ("", "a cat on the beach", filters.EMPTY),
+        ("make it a cat", "", filters.EMPTY),
+        ("make it a cat", "a cat" + " and a cat" * 99, filters.OVER_LONG),
+        ("make it " + "very " * 60 + "old", "an old dog", filters.OVER_LONG),
+        ("!!!", "a cat on the beach", filters.NO_WORDS),
+        ("make it a cat ## add", "a cat on the beach", filters.DELIMITER),
+        ("make the dog a cat", "A dog, on a beach.", filters.NO_OP),
+        ("make it night", "a cat on the beach", filters.NOT_REFLECTED),
+        ("Sure! Here is an edit: make it a cat", "a cat on the beach", filters.META_TALK),
+        ("make it a cat", "I'm sorry, I cannot make a cat", filters.META_TALK),
+        ("Edited caption: a cat", "a cat on the beach", filters.META_TALK),
+        ("rewrite the caption with a cat", "a cat on the beach", filters.META_TALK),
     ],
 )
 def test_the_fault_of_a_triplet(edit: str, edited: str, fault: str | None) -> None:
@@ -47,7 +47,7 @@ def test_the_fault_of_a_triplet(edit: str, edited: str, fault: str | None) -> No
 
 def test_reflection_need_not_be_asked_for() -> None:
     row = triplet("make it vintage", "an old photo of a dog on the beach")
-    assert fault_of_triplet(row) == cleaning.NOT_REFLECTED
+    assert fault_of_triplet(row) == filters.NOT_REFLECTED
     assert fault_of_triplet(row, need_reflection=False) is None
 
 
@@ -56,10 +56,10 @@ def test_reflection_need_not_be_asked_for() -> None:
     [
         (CAPTION, None),
         ("스톡 콘텐츠", None),
-        ("", cleaning.EMPTY),
-        ("—", cleaning.NO_WORDS),
-        ("x" * 2_000_000, cleaning.OVER_LONG),
-        ("a dog\n".strip() + " %% a cat", cleaning.DELIMITER),
+        ("", filters.EMPTY),
+        ("—", filters.NO_WORDS),
+        ("x" * 2_000_000, filters.OVER_LONG),
+        ("a dog\n".strip() + " %% a cat", filters.DELIMITER),
     ],
 )
 def test_the_fault_of_a_caption(caption: str, fault: str | None) -> None:
@@ -77,10 +77,10 @@ def test_captions_are_kept_once_and_the_others_counted() -> None:
     assert list(keep_captions(captions, tally)) == ["a dog", "a cat"]
     assert (tally.seen, tally.kept) == (6, 2)
     assert tally.rejected == {
-        cleaning.DUPLICATE: 1,
-        cleaning.NEAR_DUPLICATE: 1,
-        cleaning.EMPTY: 1,
-        cleaning.NO_WORDS: 1,
+        filters.DUPLICATE: 1,
+        filters.NEAR_DUPLICATE: 1,
+        filters.EMPTY: 1,
+        filters.NO_WORDS: 1,
     }
 
 
@@ -96,7 +96,7 @@ def test_triplets_are_kept_once_and_keep_what_stands_beside_the_texts() -> None:
     kept = list(keep_triplets(rows, tally))
     assert [row.edit_prompt for row in kept] == ["make the dog a cat", "make the dog a fox"]
     assert kept[1].kind == "object"
-    assert tally.rejected == {cleaning.DUPLICATE: 1, cleaning.NEAR_DUPLICATE: 1}
+    assert tally.rejected == {filters.DUPLICATE: 1, filters.NEAR_DUPLICATE: 1}
 
 
 def test_a_tally_comes_back_from_json_and_adds_up() -> None:

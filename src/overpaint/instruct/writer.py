@@ -1,4 +1,4 @@
-"""What writes edits: a request, its answer, and the local model that gives it."""
+"""What writes edits: the request, the interface, and a language model in this process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from overpaint.instruct.prompting import TextFormat
 from overpaint.instruct.settings import FormatName, GenerateSettings
+from overpaint.instruct.text_format import TextFormat
 
 if TYPE_CHECKING:
     from overpaint.instruct.models import LanguageModel
@@ -15,23 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """One edit that is wanted. Everything random about it comes from `seed`."""
+    """One edit of a caption that is wanted; everything random about it comes from `seed`."""
 
     caption: str
     kind: str
     seed: int
 
 
-@dataclass(frozen=True)
-class Writing:
-    """One edit that was written, uncleaned."""
-
-    edit_prompt: str
-    edited_prompt: str
-
-
 class Writer(Protocol):
-    """Writes edits; the same request, the same answer, whatever stands beside it."""
+    """Writes edits; the same request, the same answer, whatever stands beside it.
+
+    An answer is the instruction and the edited caption, as they were written.
+    """
 
     name: str
     """stored with every row"""
@@ -40,7 +35,7 @@ class Writer(Protocol):
 
     def write(
         self, asked: Sequence[Request], done: Callable[[int], object] = ...
-    ) -> list[Writing | None]:
+    ) -> list[tuple[str, str] | None]:
         """One edit for each request, in their order; None where none could be read."""
 
 
@@ -58,12 +53,11 @@ class LocalWriter:
 
     def write(
         self, asked: Sequence[Request], done: Callable[[int], object] = lambda count: None
-    ) -> list[Writing | None]:
+    ) -> list[tuple[str, str] | None]:
         """One edit for each request; None where the text was cut off before its end."""
         from overpaint.instruct.sampling import complete
 
         prompts = [self.format.prompt(request.caption, request.kind) for request in asked]
         seeds = [request.seed for request in asked]
         texts = complete(self.language_model, prompts, seeds, self.settings, done)
-        parsed = [self.format.parse(text) for text in texts]
-        return [Writing(*pair) if pair else None for pair in parsed]
+        return [self.format.parse(text) for text in texts]
