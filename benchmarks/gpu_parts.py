@@ -291,9 +291,9 @@ def train_stage(setup: Setup) -> Figures:
 def instruct(setup: Setup, dtype: str) -> Figures:
     """`overpaint instruct generate` under the grammar: rows a second, loading left out."""
     from overpaint.instruct.models import load_language_model
-    from overpaint.instruct.prompting import TextFormat
     from overpaint.instruct.sampling import complete
     from overpaint.instruct.settings import GenerateSettings
+    from overpaint.instruct.text_format import TextFormat
 
     model = load_language_model(
         setup.models / "writer", torch.device(setup.device), getattr(torch, dtype)

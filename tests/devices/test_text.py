@@ -9,9 +9,9 @@ import torch
 from accelerator import Accelerator, move
 
 from overpaint.instruct.models import load_language_model
-from overpaint.instruct.prompting import TextFormat
 from overpaint.instruct.sampling import complete
 from overpaint.instruct.settings import GenerateSettings
+from overpaint.instruct.text_format import TextFormat
 from tiny_language import CAPTIONS, build_tiny_language_model
 
 PROMPTS = [TextFormat("kinds").prompt(caption, "add") for caption in CAPTIONS[:3]]

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from accelerator import DEVICE, Accelerator, crossings, move
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from overpaint.training.loop import make_accelerator, train_loop
 from overpaint.training.settings import LoopSettings
@@ -65,3 +67,36 @@ def test_no_step_reads_the_device(
     if ema is None:  # weights and average change places by `.data`, which is not pretended
         for name, weight in there.named_parameters():
             assert torch.allclose(weight.inner, here.get_parameter(name), atol=1e-6), name
+
+
+class Checkpointed(nn.Module):
+    """A layer of attention that is computed a second time on the way back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(16, 16)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """(B, 1, L, 16) to the same."""
+        hidden = self.layer(x)
+        return F.scaled_dot_product_attention(hidden, hidden, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, L, 16) to the same."""
+        answer: Tensor = checkpoint(self.attend, x, use_reentrant=False)
+        return answer
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_checkpointing_computes_attention_again_as_it_did(tmp_path: Path, precision: str) -> None:
+    settings = LoopSettings(
+        steps=2, batch_size=2, learning_rate=1e-3, mixed_precision=precision, log_every=2
+    )
+    model = Checkpointed()
+    before = model.layer.weight.detach().clone()
+
+    def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+        return {"loss": model(step.normal(1, 8, 16)).float().square().mean()}
+
+    train_loop(make_accelerator(settings), model, loss, settings, tmp_path, validate=None)
+    assert not torch.equal(model.layer.weight, before)

@@ -246,8 +246,9 @@ class _Run:
         # Dropout layers draw from the global generator: seeded here, it needs no saving either.
         torch.manual_seed(derive_seed(settings.seed, "global", index, micro, step.process))
         last = micro + 1 == settings.gradient_accumulation_steps
-        with contextlib.nullcontext() if last else accelerator.no_sync(self.wrapped):
-            with self._attention(), accelerator.autocast():
+        sync = contextlib.nullcontext() if last else accelerator.no_sync(self.wrapped)
+        with sync, self._attention():  # on the way back, too: checkpointing computes there again
+            with accelerator.autocast():
                 metrics = loss(self.wrapped, step)
             accelerator.backward(metrics["loss"] / settings.gradient_accumulation_steps)
         return metrics
