@@ -22,9 +22,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_language_model(tmp_path_factory.mktemp("gemma"))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("structure", [True, False], ids=["grammar", "free"])
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("dtype", "structure", "temperature"),
+    [(torch.float32, True, 1.0), (torch.bfloat16, True, 0.0), (torch.float16, False, 1.0)],
+    ids=str,
+)
 def test_a_token_of_all_rows_is_one_read(
     folder: Path, dtype: torch.dtype, structure: bool, temperature: float
 ) -> None:
