@@ -30,7 +30,7 @@ from original_layout import (
 from PIL import Image
 
 from overpaint import Editor
-from overpaint.models import EditingModel, save_pipeline
+from overpaint.models import Components, save_pipeline
 from overpaint.models.quiet import quiet_libraries
 from overpaint.models.single_file import SD15, clip_tokenizer
 
@@ -86,7 +86,7 @@ def write_both_layouts(folder: Path) -> int:
     return sum(p.numel() for part in parts.values() for p in part.parameters())
 
 
-def random_model() -> EditingModel:
+def random_model() -> Components:
     """An InstructPix2Pix model of SD 1.5's shape that has learnt nothing."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -100,10 +100,10 @@ def random_model() -> EditingModel:
         for part in (unet, vae, text_encoder):
             part.to(half)
         scheduler = DDIMScheduler.from_pretrained(SD15 / "scheduler")
-    return EditingModel(unet, vae, text_encoder, clip_tokenizer(), scheduler)
+    return Components(unet, vae, text_encoder, clip_tokenizer(), scheduler)
 
 
-def original_tensors(model: EditingModel) -> dict[str, torch.Tensor]:
+def original_tensors(model: Components) -> dict[str, torch.Tensor]:
     """The weights under the names of the original code, as its checkpoints have them."""
     tensors = {original_unet_name(k): v for k, v in model.unet.state_dict().items()}
     for key, value in model.vae.state_dict().items():

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from overpaint.sampler import SamplerSettings
+
 NATIVE_SIZE = 32  # pixels: 8 latents x the autoencoder's factor 4
 LATENT_CHANNELS = 8
 MAX_TOKENS = 32
@@ -37,6 +39,13 @@ DDIM = {
     "steps_offset": 1,
     "prediction_type": "v_prediction",
 }
+
+
+def defaults_of(steps: int, text_scale: float, image_scale: float) -> SamplerSettings:
+    """What a model says that it edits best with."""
+    return SamplerSettings(
+        num_inference_steps=steps, guidance_scale=text_scale, image_guidance_scale=image_scale
+    )
 
 
 def build_tiny_tokenizer(directory: Path) -> None:

@@ -31,7 +31,7 @@ def run(folder, picture, tmp_path, monkeypatch, capfd):
     """Run the command on the picture; gives (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     # No picture is like those that the random autoencoder was made for.
-    monkeypatch.setattr("overpaint.editing.remarks.MAX_LOSS", 256.0)
+    monkeypatch.setattr("overpaint.families.ip2p.MAX_LOSS", 256.0)
 
     def edit(*words: object, steps: int = 2):
         # The first of these flags may come again among the words: the last one counts.

@@ -11,8 +11,7 @@ from PIL import Image
 
 from overpaint import Editor
 from overpaint.errors import UserError
-from overpaint.models import EditDefaults
-from tiny import NATIVE_SIZE, build_tiny_pipeline
+from tiny import NATIVE_SIZE, build_tiny_pipeline, defaults_of
 
 WORDS = "turn the cat into a dog"
 QUICK = {"num_inference_steps": 4}
@@ -31,7 +30,7 @@ def editor(folder) -> Editor:
 @pytest.fixture(autouse=True)
 def made_for_all(monkeypatch):
     """No picture is like those that the tiny model's random autoencoder was made for."""
-    monkeypatch.setattr("overpaint.editing.remarks.MAX_LOSS", 256.0)
+    monkeypatch.setattr("overpaint.families.ip2p.MAX_LOSS", 256.0)
 
 
 def scene(width: int = NATIVE_SIZE, height: int = NATIVE_SIZE) -> Image.Image:
@@ -178,7 +177,7 @@ def test_arrays_paths_and_pil_are_the_same_picture(editor, tmp_path):
 
 def test_the_models_own_settings_are_the_defaults(editor, folder):
     own = Editor.from_pretrained(folder, device="cpu")
-    own.model.defaults = EditDefaults(4, 2.0, 1.2)
+    own.model.defaults = defaults_of(4, 2.0, 1.2)
     named = {"guidance_scale": 2.0, "image_guidance_scale": 1.2}
     assert (
         difference(own.edit(scene(), WORDS)[0], editor.edit(scene(), WORDS, **named, **QUICK)[0])
@@ -254,10 +253,10 @@ def test_an_empty_instruction_is_refused(editor, text):
         ({"num": 0}, "num 0"),
         ({"seed": -1}, "seed -1"),
         ({"seed": 2**63}, "seed 9223372036854775808"),
-        ({"num_inference_steps": 0}, "0 steps"),
+        ({"num_inference_steps": 0}, "num_inference_steps 0"),
         ({"num_inference_steps": 1001}, "1001 steps"),
-        ({"guidance_scale": float("nan")}, "guidance scales"),
-        ({"image_guidance_scale": -0.5}, "guidance scales"),
+        ({"guidance_scale": float("nan")}, "guidance_scale nan"),
+        ({"image_guidance_scale": -0.5}, "image_guidance_scale -0.5"),
         ({"resolution": 4}, "resolution 4"),
         ({"resolution": 100_000}, "resolution 100000"),
         ({"batch_size": 0}, "batch size 0"),

@@ -6,14 +6,15 @@ import inspect
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from PIL import Image
 
-from overpaint.editing.editor import Edit, Editor
+from overpaint.editing import Edit, Editor
 from overpaint.errors import UserError
-from overpaint.models import EditDefaults
+from overpaint.families.contract import Card
+from overpaint.sampler import SamplerSettings
+from tiny import defaults_of
 
 Rule = Callable[[Image.Image, str, int, float, float], Image.Image]
 
@@ -24,20 +25,17 @@ class FakeEditor:
     def __init__(self, rule: Rule, size: int = 64) -> None:
         self.rule = rule
         self.calls: list[int] = []
-        self.model = SimpleNamespace(
-            defaults=EditDefaults(20, 2.0, 1.2),
-            native_size=size,
-            device=torch.device("cpu"),
-            dtype=torch.float32,
-        )
+        own = defaults_of(20, 2.0, 1.2)
+        self.card = Card("fake", "fake", own, size, 1000, device="cpu", dtype="float32")
 
     def _one(self, picture: Image.Image, text: str, seed: int, **settings: object) -> Edit:
-        unknown = settings.keys() - inspect.signature(Editor.edit_each).parameters.keys()
+        known = inspect.signature(Editor.edit_each).parameters.keys()
+        unknown = settings.keys() - known - SamplerSettings.model_fields.keys()
         if unknown:
             raise TypeError(f"an Editor takes no {unknown}")
         scales = [
             value if isinstance(value := settings.get(name), float) else getattr(own, name)
-            for own in [self.model.defaults]
+            for own in [self.card.defaults]
             for name in ("guidance_scale", "image_guidance_scale")
         ]
         return Edit(self.rule(picture, text, seed, *scales), text, seed, *scales)

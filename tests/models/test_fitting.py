@@ -13,8 +13,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from overpaint.errors import UserError
-from overpaint.models import load_editing_model, load_model, load_text_to_image
-from overpaint.training.base import load_base
+from overpaint.families import load_editor
+from overpaint.models import load_model, load_text_to_image
+from overpaint.training.editor import load_base
 from overpaint.training.settings import TrainSettings
 from tiny import LATENT_CHANNELS, MAX_TOKENS, build_tiny_pipeline, tiny_components, tiny_controlnet
 
@@ -100,7 +101,7 @@ def test_parts_that_do_not_fit(copy, another, changes, says):
 def test_what_cannot_edit_is_told_what_it_is_and_what_to_do(copy, channels, says, advice):
     another_unet(copy, in_channels=channels)
     with pytest.raises(UserError, match=f"{says}.*; .*{advice}"):
-        load_editing_model(copy, device="cpu")
+        load_editor(copy, device="cpu")
     settings = TrainSettings(resolution=32)
     if channels == C:  # and the advice works
         base = load_base(copy, settings, torch.device("cpu"))

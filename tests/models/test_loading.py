@@ -11,16 +11,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from overpaint.errors import UserError
+from overpaint.families import load_editor
 from overpaint.models import (
-    EditDefaults,
     find_model,
-    load_editing_model,
     load_model,
     pick_device,
     pick_dtype,
     save_pipeline,
 )
-from tiny import build_tiny_pipeline
+from overpaint.sampler import PAPER
+from tiny import build_tiny_pipeline, defaults_of
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +35,13 @@ def copy(tiny, tmp_path) -> Path:
 
 
 def test_loads_ready_to_edit(tiny):
-    model = load_editing_model(tiny, device="cpu")
+    model = load_editor(tiny, device="cpu")
     assert (model.vae_factor, model.native_size, model.latent_channels) == (4, 32, 8)
     assert model.dtype == torch.float32
     for part in (model.unet, model.vae, model.text_encoder):
         assert not part.training
         assert not any(p.requires_grad for p in part.parameters())
-    assert model.defaults == EditDefaults()
+    assert model.defaults == PAPER
 
 
 def test_the_dtype_that_is_asked_for(tiny):
@@ -63,7 +63,7 @@ def test_saved_folder_loads_in_stock_diffusers(tiny, tmp_path, capfd):
         for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
     }
     folder = save_pipeline(
-        tmp_path / "out", **parts, dtype=torch.float16, defaults=EditDefaults(20, 2.0, 1.2)
+        tmp_path / "out", **parts, dtype=torch.float16, defaults=defaults_of(20, 2.0, 1.2)
     )
     assert capfd.readouterr() == ("", ""), "saving says nothing"
     stored = load_file(folder / "unet/diffusion_pytorch_model.safetensors")
@@ -78,8 +78,8 @@ def test_saved_folder_loads_in_stock_diffusers(tiny, tmp_path, capfd):
     ids = [t("turn the cat into a dog").input_ids for t in (pipeline.tokenizer, model.tokenizer)]
     assert ids[0] == ids[1]
     assert {"vocab.json", "merges.txt"} <= {p.name for p in (folder / "tokenizer").iterdir()}
-    again = load_editing_model(folder, device="cpu")
-    assert again.defaults == EditDefaults(20, 2.0, 1.2)
+    again = load_editor(folder, device="cpu")
+    assert again.defaults == defaults_of(20, 2.0, 1.2)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
@@ -87,7 +87,7 @@ def test_a_text_to_image_model_cannot_edit(tmp_path):
     folder = build_tiny_pipeline(tmp_path / "text", in_channels=8)
     assert load_model(folder, device="cpu").unet.config.in_channels == 8
     with pytest.raises(UserError, match="text-to-image model"):
-        load_editing_model(folder, device="cpu")
+        load_editor(folder, device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,10 @@ def _other_unet(copy: Path) -> None:
         (lambda d: (d / "unet/config.json").write_text("{}"), "the unet of"),
         (lambda d: shutil.rmtree(d / "tokenizer"), "has no tokenizer folder"),
         (lambda d: (d / "overpaint.json").write_text('{"stepz": 3}'), "overpaint.json is broken"),
-        (lambda d: (d / "overpaint.json").write_text('{"guidance_scale": "a"}'), "must be numbers"),
+        (
+            lambda d: (d / "overpaint.json").write_text('{"guidance_scale": "a"}'),
+            "must be a number",
+        ),
     ],
 )
 def test_a_broken_folder_is_one_sentence(copy, spoil, says):

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edit_accuracy import edit_accuracy
 from PIL import Image
 
 from overpaint import Editor
-from overpaint.evaluation.accuracy import benchmark_examples, edit_accuracy
+from overpaint.evaluation.sources import benchmark_examples
 from overpaint.models.names import NANO
 from overpaint.scenes.examples import sample_example
 

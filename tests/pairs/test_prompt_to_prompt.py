@@ -164,8 +164,8 @@ def test_without_control_it_is_two_samples_of_one_noise(model, latents, schedule
     texts = plain.embed(prompts)
     for which, prompt in enumerate(prompts):
         for i, candidate in enumerate(ours):
-            plan = plain.plan([candidate.spec.guidance_scale])
-            plain.sample([prompt], [candidate.spec.seed], plan, texts)
+            guidance = [candidate.spec.guidance_scale]
+            plain.sample([prompt], [candidate.spec.seed], guidance, texts)
             torch.testing.assert_close(
                 latents[-1][0], together[2 * which + i], atol=1e-5, rtol=1e-5
             )

@@ -137,3 +137,8 @@ def test_a_recipe_of_tiny_models_is_planned_and_what_is_done_costs_nothing(
     assert done["hours"] == 0
     assert [one["done"] for one in done["stages"]] == [1.0] * 4
     assert [one["rows"] for one in new["stages"]][:1] == [12]
+    change = ["--set", "instruct.seed=9", "--set", "pairs.model=./absent"]
+    change += ["--set", "train.model=./absent"]
+    assert main(["run", str(recipe), "--plan", "--json", "-o", str(whole), *change]) == 0
+    instruct = json.loads(capsys.readouterr().out)["stages"][0]
+    assert "seed was 3 and is now 9), and would be refused" in instruct["note"]

@@ -11,7 +11,7 @@ import torch
 from overpaint.errors import UserError
 from overpaint.models import load_text_to_image, names, text_to_image
 from overpaint.models.names import PARENT
-from overpaint.training.base import load_base
+from overpaint.training.editor import load_base
 from overpaint.training.settings import TrainSettings
 from tiny import LATENT_CHANNELS, build_tiny_pipeline
 

@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from overpaint.cli import main
 from overpaint.errors import UserError
 from overpaint.files import name_aside
+from overpaint.images import saved_metadata
 from overpaint.models.train_rows import read_train_rows, stored_digest
 from overpaint.shards import read_pairs
-from overpaint.training.base import load_base
-from overpaint.training.editor import EditingLoss, split_rows, train_editor, work_folder
+from overpaint.training.editor import load_base, split_rows, train_editor, work_folder
 from overpaint.training.latents import precompute
 from overpaint.training.log import read_log
+from overpaint.training.loss import EditingLoss
 from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
 from tiny import LATENT_CHANNELS
@@ -60,7 +61,7 @@ def test_the_loss_is_equation_2_with_dropout(
     batches = precompute(pairs, "data", base, s, tmp_path)
     step = Step(index=0, micro=0, accumulation=1, batch_size=8, seed=4)
     with torch.no_grad():
-        got = EditingLoss(batches, torch.arange(len(pairs)), base, s)(base.unet, step)["loss"]
+        got = EditingLoss(base, batches, torch.arange(len(pairs)), 0.3)(base.unet, step)["loss"]
 
     again = Step(index=0, micro=0, accumulation=1, batch_size=8, seed=4)
     rows, u = again.rows(len(pairs)), again.uniform(5)
@@ -105,7 +106,9 @@ def test_a_text_to_image_parent_becomes_a_stock_editing_pipeline(
     log = read_log(work / "log.jsonl")
     assert [line["step"] for line in log if "loss" in line] == [1, 2, 3]
     assert log[-1]["validation_mse_of_input"] > 0
-    assert (work / "sheets/step-0000003.png").is_file()
+    sheet = json.loads(saved_metadata(work / "sheets/step-0000003.png")["overpaint"])
+    assert sheet["step"] == 3
+    assert "--guidance-scale" in sheet["options"]
     assert not [p for p in tmp_path.rglob("*") if p.suffix in (".pt", ".pkl", ".bin", ".pth")]
 
 

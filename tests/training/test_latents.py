@@ -15,13 +15,13 @@ from torch import nn
 
 from overpaint.digests import digest
 from overpaint.errors import UserError
+from overpaint.models.encoding import decode, encode_mode, encode_texts, sample_target
 from overpaint.rows import pair_features
 from overpaint.shards import read_pairs, write_shard
-from overpaint.training.base import load_base
 from overpaint.training.cache import cached_arrays, hash_weights
-from overpaint.training.editor import EditingLoss
-from overpaint.training.encoding import decode, encode_mode, encode_texts, sample_target
-from overpaint.training.latents import EncodedBatches, precompute, read_pair
+from overpaint.training.editor import load_base
+from overpaint.training.latents import Batch, EncodedBatches, precompute, read_pair
+from overpaint.training.loss import EditingLoss
 from overpaint.training.settings import TrainSettings
 from overpaint.training.step import Step
 from overpaint.training.validation import ValidationSheets
@@ -49,9 +49,14 @@ def test_the_cache_gives_the_loss_of_encoding_in_the_loop(
         step = Step(index=index, micro=0, accumulation=1, batch_size=8, seed=1)
         again = Step(index=index, micro=0, accumulation=1, batch_size=8, seed=1)
         with torch.no_grad():
-            a = EditingLoss(cached, rows, base, s)(base.unet, step)["loss"]
-            b = EditingLoss(in_loop, rows, base, s)(base.unet, again)["loss"]
+            a = EditingLoss(base, cached, rows, s.conditioning_dropout)(base.unet, step)["loss"]
+            b = EditingLoss(base, in_loop, rows, s.conditioning_dropout)(base.unet, again)["loss"]
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def flat(batch: Batch) -> dict[str, torch.Tensor]:
+    """All tensors of a batch."""
+    return {**batch.condition, "moments": batch.moments}
 
 
 def test_encoders_keep_their_format_inside_the_loop_s_autocast(
@@ -63,14 +68,14 @@ def test_encoders_keep_their_format_inside_the_loop_s_autocast(
     batches = EncodedBatches(pairs, base, s)
     rows, u = torch.arange(6), torch.rand(6, 4, generator=torch.Generator().manual_seed(0))
     sheets = ValidationSheets([read_pair(pairs, 0)], base, s, pairs_folder)
-    plain, sheet = vars(batches.take(rows, u)), sheets._pixels(0)
+    plain, sheet = flat(batches.take(rows, u)), sheets._pixels(0)
     edited = sheets._edit(base.unet, sheet, ["make it red"])
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = vars(batches.take(rows, u))
-        latents = decode(base.vae, torch.ones_like(mixed["source"]))
+        mixed = flat(batches.take(rows, u))
+        latents = decode(base, torch.ones_like(mixed["picture"]))
     for name, value in plain.items():
         assert torch.equal(value, mixed[name]), name
-    assert torch.equal(latents, decode(base.vae, torch.ones_like(mixed["source"])))
+    assert torch.equal(latents, decode(base, torch.ones_like(mixed["picture"])))
     assert edited.dtype == np.float32
 
 
@@ -107,7 +112,7 @@ def test_half_the_samples_are_mirrored_each_for_itself(
     base, pairs = load_base(editing_base, s, CPU), read_pairs(pairs_folder)
     cached = precompute(pairs, "data", base, s, tmp_path)
     u = torch.tensor([[0.1, 0, 0, 0], [0.9, 0, 0, 0]])
-    mirrored, plain = cached.take(torch.tensor([3, 3]), u).source
+    mirrored, plain = cached.take(torch.tensor([3, 3]), u).condition["picture"]
     assert torch.equal(mirrored, torch.tensor(cached.latents["source"][3, 1]))
     assert torch.equal(plain, torch.tensor(cached.latents["source"][3, 0]))
     assert not torch.equal(mirrored, plain)
@@ -120,13 +125,12 @@ def test_instructions_are_encoded_once_and_the_empty_one_is_first(
     base, pairs = load_base(editing_base, s, CPU), read_pairs(pairs_folder)
     cached = precompute(pairs, "data", base, s, tmp_path)
     assert len(cached.texts) == 1 + len(set(pairs["edit_prompt"]))
-    null = encode_texts(base.tokenizer, base.text_encoder, [""])
-    torch.testing.assert_close(cached.null_text, null)
-    some = cached.take(torch.tensor([0, 7]), torch.zeros(2, 4)).text
-    want = encode_texts(
-        base.tokenizer, base.text_encoder, [pairs[i]["edit_prompt"] for i in (0, 7)]
-    )
-    torch.testing.assert_close(some, want, atol=1e-5, rtol=1e-5)
+    prompts = [pairs[i]["edit_prompt"] for i in (0, 7)]
+    want = encode_texts(base, ["", *prompts])
+    some = cached.take(torch.tensor([0, 7]), torch.zeros(2, 4)).condition
+    torch.testing.assert_close(some["null_text"][1], want[""])
+    for found, prompt in zip(some["text"], prompts, strict=True):
+        torch.testing.assert_close(found, want[prompt], atol=1e-5, rtol=1e-5)
 
 
 def test_other_data_or_another_network_has_another_cache(
@@ -217,8 +221,8 @@ def test_numbers_that_changed_on_the_disk_are_computed_again(
 
 def test_targets_are_scaled_and_sources_are_not(editing_base: Path) -> None:
     base = load_base(editing_base, settings(), CPU)
-    pixels = np.random.default_rng(0).uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
-    posterior = base.vae.encode(torch.from_numpy(pixels)).latent_dist
+    pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    posterior = base.vae.encode(pixels).latent_dist
     assert torch.equal(encode_mode(base.vae, pixels), posterior.mode())
     moments, noise = torch.randn(2, 16, 8, 8), torch.randn(2, 8, 8, 8)
     mean, deviation = moments[:, :8], moments[:, 8:]

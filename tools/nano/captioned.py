@@ -23,8 +23,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from nano.pictures import to_tensor
 from overpaint.diffusion.conditioning_dropout import drop_text
-from overpaint.diffusion.noising import add_noise, target
+from overpaint.diffusion.processes import AlphaBar
 from overpaint.errors import UserError
+from overpaint.models.encoding import encode_mode
 from overpaint.models.loading import from_folder, load_network
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.examples import is_held_out, sample_caption
@@ -32,7 +33,6 @@ from overpaint.scenes.layout import Scene, Version
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
 from overpaint.training.cache import Fill, cached_arrays, hash_tokenizer, hash_weights
-from overpaint.training.encoding import encode_mode
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 
@@ -174,15 +174,16 @@ class CaptionedLatents:
         clean = scale * take(self.latents, rows, step.device).float()
         dropped = step.uniform() < self.conditioning_dropout_prob
         noise = step.normal(*clean.shape[1:])
-        alphas = self.parts.scheduler.alphas_cumprod.to(step.device)
+        scheduler = self.parts.scheduler
+        alphas = scheduler.alphas_cumprod.to(step.device)
+        process = AlphaBar(alphas, scheduler.config.prediction_type)
         timesteps = draw_timesteps(step, len(alphas), self.noisiest)
-        prediction = self.parts.scheduler.config.prediction_type
         return Noised(
             rows=rows,
-            noisy=add_noise(clean, noise, alphas, timesteps),
+            noisy=process.noised(clean, noise, timesteps),
             timesteps=timesteps,
             text=drop_text(self._encode(rows, step.device), self._null_text, dropped),
-            wanted=target(prediction, clean, noise, alphas, timesteps),
+            wanted=process.target(clean, noise, timesteps),
         )
 
     @cached_property
@@ -216,7 +217,7 @@ def cached_latents(
 
     def fill(rows: range) -> dict[str, np.ndarray]:
         pictures = to_tensor([scenes.picture(n) for n in rows])
-        return {"latents": encode_mode(vae, pictures.numpy()).cpu().numpy()}
+        return {"latents": encode_mode(vae, pictures).cpu().numpy()}
 
     origin = {"scenes": scenes.describe(), "vae": hash_weights(vae)}
     return cached_array(

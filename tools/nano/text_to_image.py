@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from nano.captioned import CaptionedRecipe, Parts, load_parts
 from overpaint.contact_sheets import Cell, contact_sheet
 from overpaint.images import save_image
-from overpaint.models import EditDefaults, quiet_libraries, save_pipeline
+from overpaint.models import quiet_libraries, save_pipeline
+from overpaint.sampler import SamplerSettings
 from overpaint.seeds import derive_seed
 from overpaint.training.cache import hash_weights
 from overpaint.training.loop import fit, make_accelerator
@@ -137,5 +138,9 @@ def _save(unet: Any, parts: Parts, recipe: TextToImageRecipe, out: Path) -> None
             text_encoder=parts.text_encoder,
             tokenizer=parts.tokenizer,
             scheduler=parts.scheduler,
-            defaults=EditDefaults(recipe.num_inference_steps, recipe.guidance_scale, 1.0),
+            defaults=SamplerSettings(
+                num_inference_steps=recipe.num_inference_steps,
+                guidance_scale=recipe.guidance_scale,
+                image_guidance_scale=1.0,
+            ),
         )

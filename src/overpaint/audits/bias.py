@@ -190,7 +190,7 @@ def audit_drawn_people(
     Raises:
         UserError: the model edited none of them.
     """
-    size = max(_COMPARED_AT, editor.model.native_size)
+    size = max(_COMPARED_AT, editor.card.native_size)
     asked = drawn_edits(roles, grounds)
 
     def edits() -> Iterator[_Edit]:

@@ -73,7 +73,7 @@ def trade_off(
     """
     own = context.sampling.guidance_scale
     if own is None:
-        own = context.editor.model.defaults.guidance_scale
+        own = context.editor.card.defaults.guidance_scale
     pairs = [(text, image) for text in text_scales or (own,) for image in image_scales]
     keys = [case.key for case in cases]
     points = []

@@ -22,6 +22,7 @@ from overpaint.metrics.intervals import estimate
 from overpaint.metrics.pixelwise import Pixels, capped_psnr
 from overpaint.progress import track
 from overpaint.report.sections import Drift, Findings, Gallery, Shot
+from overpaint.sampler import PAPER
 from overpaint.scenes.catalogue import Thing, World, things
 from overpaint.scenes.dataset import drawn_by
 from overpaint.scenes.edits import sample_edit
@@ -149,9 +150,9 @@ def scale_grid(
     editor: Editor, picture: Image.Image, text: str, settings: SamplingSettings
 ) -> Gallery:
     """One edit over both guidance scales (2211.09800, Figure 4)."""
-    best = editor.model.defaults
-    gain = best.image_guidance_scale - 1 or 0.5
-    text_scales = [round(best.guidance_scale * factor, 3) for factor in GRID_TEXT]
+    best = editor.card.defaults.over(PAPER)
+    own_text, gain = best.guidance_scale or 1.0, (best.image_guidance_scale or 1.0) - 1 or 0.5
+    text_scales = [round(own_text * factor, 3) for factor in GRID_TEXT]
     image_scales = [round(1 + gain * factor, 3) for factor in GRID_IMAGE]
     others = settings.for_editor()
     del others["guidance_scale"], others["image_guidance_scale"]
@@ -182,7 +183,7 @@ def sequential_edits(context: AuditContext, scenes: int) -> tuple[Drift, Gallery
     """
     editor, sampling, cases = context.editor, context.sampling, context.cases.settings
     split, world = cases.get("split", "heldout"), cases.get("world", "small")
-    seed, size = sampling.seed, editor.model.native_size
+    seed, size = sampling.seed, editor.card.native_size
     drawn = {"seed": seed, "split": split, "world": world, "size": size, "drawn by": drawn_by()}
     values: list[list[float | None]] = [[] for _ in range(TURNS)]
     shown: list[Shot] = []

@@ -126,10 +126,12 @@ class How:
 
 def _axes(editor: Editor, text: list[float], image: list[float]) -> tuple[list[float], list[float]]:
     """The two axes of a sweep; those not given go round the model's own scales."""
-    best = editor.model.defaults
-    gain = best.image_guidance_scale - 1 or 0.5
+    from overpaint.sampler import PAPER
+
+    best = editor.card.defaults.over(PAPER)
+    own_text, gain = best.guidance_scale or 1.0, (best.image_guidance_scale or 1.0) - 1 or 0.5
     return (
-        text or [round(best.guidance_scale * f, 4) for f in _TEXT_STEPS],
+        text or [round(own_text * f, 4) for f in _TEXT_STEPS],
         image or [round(1 + gain * f, 4) for f in _IMAGE_STEPS],
     )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _SCALES = ("guidance_scale", "image_guidance_scale")
 OPTIONS = options_of(
-    "overpaint.editing.settings:SamplerSettings",
+    "overpaint.sampler:SamplerSettings",
     listed=_SCALES,  # a sweep takes several
 )
 
@@ -120,12 +120,12 @@ def edit(
 
     editor = Editor.from_pretrained(model, device, dtype)
     loaded = time.perf_counter()
-    used, on = _used(editor, model, chosen)
-    flags = {"--model": model, "--steps": used["steps"], "--resolution": None}
-    flags |= {flag: v for flag, v in given_flags(context).items() if "guidance-scale" not in flag}
+    used = _used(editor, model, chosen)
+    flags = {flag: v for flag, v in given_flags(context).items() if "guidance-scale" not in flag}
+    typed = {"--model": model, "--resolution": None, **flags, "--steps": used["steps"]}
     rest = {name: chosen[name] for name in chosen if name != "num_inference_steps"}
-    settings = {**used, "resolution": None, **rest, **on}
-    origin = Origin("", instructions, {**flags, "--dtype": dtype}, settings)
+    settings = {**used, "resolution": None, **rest}
+    origin = Origin("", instructions, {**typed, "--dtype": dtype}, settings)
     done = _edit_all(editor, how, list(zip(sources, planned, strict=True)), origin, as_json)
     if as_json:
         seconds = {"load": loaded - began, "edit": time.perf_counter() - loaded}
@@ -133,19 +133,16 @@ def edit(
             {
                 **(done[0] if len(done) == 1 else {"pictures": done}),
                 **used,
-                **on,
                 "seconds": {name: round(value, 3) for name, value in seconds.items()},
             }
         )
 
 
-def _used(
-    editor: Editor, model: str, chosen: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, str]]:
+def _used(editor: Editor, model: str, chosen: dict[str, Any]) -> dict[str, Any]:
     """What edits, and where, as reports and the pictures' own notes say it."""
-    steps = chosen.get("num_inference_steps") or editor.model.defaults.num_inference_steps
-    dtype = str(editor.model.dtype).removeprefix("torch.")
-    return {"model": model, "steps": steps}, {"device": str(editor.model.device), "dtype": dtype}
+    card = editor.card
+    steps = chosen.get("num_inference_steps") or card.defaults.num_inference_steps
+    return {"model": model, "steps": steps, "device": card.device, "dtype": card.dtype}
 
 
 def _edit_all(

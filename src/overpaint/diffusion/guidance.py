@@ -1,7 +1,8 @@
-"""Classifier-free guidance for two conditionings: equation 3 of arXiv:2211.09800.
+"""Classifier-free guidance: a weighted sum of what a network answers when it is shown more or less.
 
-The model is asked up to three times per step (the branches): with the picture c_I and the
-instruction c_T, with the picture only, and with neither. The equation
+Each family of models says which branches one sample needs, as a list of `Ask`. InstructPix2Pix
+(arXiv:2211.09800, eq. 3) is asked up to three times: with the picture c_I and the instruction c_T,
+with the picture only, and with neither. The equation
 
     e~(z, c_I, c_T) = e(z, 0, 0) + s_I (e(z, c_I, 0) - e(z, 0, 0))
                                  + s_T (e(z, c_I, c_T) - e(z, c_I, 0))
@@ -17,58 +18,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-
-class Scales(NamedTuple):
-    """How strongly one picture is guided: `text` is s_T, `image` is s_I."""
-
-    text: float
-    image: float
+TEXT, PICTURE = "text", "picture"
 
 
-class Branch(NamedTuple):
-    """One of the three questions to the model: what it is shown beside the noisy latents."""
+@dataclass(frozen=True)
+class Ask:
+    """One branch of one sample's guidance: its factor, and which conditions are hidden in it."""
 
-    image: bool
-    text: bool
-
-
-BRANCHES = (Branch(image=True, text=True), Branch(image=True, text=False), Branch(False, False))
-"""In the order of the weights: picture and instruction, picture only, neither."""
+    weight: float
+    hide: frozenset[str] = frozenset()
 
 
-def branch_weights(scales: Scales) -> tuple[float, float, float]:
-    """The factor of each of BRANCHES in equation 3; a branch of factor 0 is not needed."""
-    return scales.text, scales.image - scales.text, 1.0 - scales.image
+def edit_asks(text_scale: float, image_scale: float) -> list[Ask]:
+    """Equation 3 of arXiv:2211.09800 at s_T = `text_scale` and s_I = `image_scale`."""
+    return [
+        Ask(text_scale),
+        Ask(image_scale - text_scale, frozenset({TEXT})),
+        Ask(1.0 - image_scale, frozenset({TEXT, PICTURE})),
+    ]
 
 
-def needed_branches(scales: Scales) -> tuple[Branch, ...]:
-    """Those of BRANCHES that equation 3 needs at these scales: one, two or three of them."""
-    weights = branch_weights(scales)
-    return tuple(branch for branch, weight in zip(BRANCHES, weights, strict=True) if weight != 0)
+def text_asks(scale: float) -> list[Ask]:
+    """e~(z, c) = e(z, 0) + s (e(z, c) - e(z, 0)) (arXiv:2207.12598, eq. 6) at s = `scale`."""
+    return [Ask(scale), Ask(1.0 - scale, frozenset({TEXT}))]
 
 
 @dataclass(frozen=True)
 class BranchRows:
-    """One branch in a batch of model calls.
+    """One branch in a batch of network calls.
 
-    `samples` (n,) are the samples that need it, `weights` (n, 1, 1, 1) its factor for each.
+    `hide` are the conditions that it does not show, `samples` (n,) the samples that need it,
+    `weights` (n,) float32 its factor for each.
     """
 
-    branch: Branch
+    hide: frozenset[str]
     samples: Tensor
     weights: Tensor
 
 
 @dataclass(frozen=True)
 class BranchPlan:
-    """The model calls that a batch of B samples needs, laid out once for all steps.
+    """The network calls that a batch of B samples needs, laid out once for all steps.
 
-    It is a sequence of its parts. The rows of the model's batch are the samples of the first
+    It is a sequence of its parts. The rows of the network's batch are the samples of the first
     part, then of the second, ...; `samples` (R,) names the sample of every row.
     """
 
@@ -83,45 +79,41 @@ class BranchPlan:
         return len(self.parts)
 
 
-def plan_branches(scales: Sequence[Scales], device: torch.device | str = "cpu") -> BranchPlan:
-    """Lay out the branches of a batch, `scales[i]` being those of sample i, on `device`."""
-    weights = [branch_weights(s) for s in scales]
-    parts = []
-    for index, branch in enumerate(BRANCHES):
-        samples = [i for i, row in enumerate(weights) if row[index] != 0]
-        if samples:
-            factors = torch.tensor([weights[i][index] for i in samples], device=device)
-            rows = torch.tensor(samples, device=device)
-            parts.append(BranchRows(branch, rows, factors.view(-1, 1, 1, 1)))
-    return BranchPlan(len(scales), tuple(parts), torch.cat([part.samples for part in parts]))
+def plan_branches(asks: Sequence[Sequence[Ask]], device: torch.device | str = "cpu") -> BranchPlan:
+    """Lay out the branches of a batch, `asks[i]` being those of sample i, on `device`.
 
-
-def plan_text(guidance: Sequence[float], device: torch.device | str = "cpu") -> BranchPlan:
-    """Lay out plain classifier-free guidance, `guidance[i]` being the scale s of sample i.
-
-    e~(z, c) = e(z, 0) + s (e(z, c) - e(z, 0)) (arXiv:2207.12598, eq. 6) is equation 3 with
-    s_I = s_T = s: picture and text are then one conditioning, and the branch between is not asked.
+    A branch of factor 0 is not asked. The branches that hide least come first.
     """
-    return plan_branches([Scales(scale, scale) for scale in guidance], device)
+    weights: dict[frozenset[str], dict[int, float]] = {}
+    for sample, branches in enumerate(asks):
+        for ask in branches:
+            if ask.weight != 0:
+                weights.setdefault(ask.hide, {})[sample] = ask.weight
+    parts = []
+    for hide in sorted(weights, key=lambda hidden: (len(hidden), sorted(hidden))):
+        samples = torch.tensor(list(weights[hide]), device=device)
+        factors = torch.tensor(list(weights[hide].values()), device=device)
+        parts.append(BranchRows(hide, samples, factors))
+    return BranchPlan(len(asks), tuple(parts), torch.cat([part.samples for part in parts]))
 
 
-def guide(predictions: Tensor, plan: BranchPlan) -> Tensor:
-    """Equation 3 for a batch: the weighted sum of each sample's branches.
+def guide(answers: Tensor, plan: BranchPlan) -> Tensor:
+    """The weighted sum of each sample's branches.
 
     Args:
-        predictions: what the model said, (R, C, H, W), rows in the order of `plan`.
+        answers: what the network said, (R, ...), rows in the order of `plan`.
         plan: from `plan_branches`, for B samples.
 
     Returns:
-        (B, C, H, W) of the same dtype; the sum is taken in float32, for the weights have
-        either sign and the branches nearly cancel.
+        (B, ...) of the same dtype; the sum is taken in float32, for the weights have either sign
+        and the branches nearly cancel.
     """
     counts = [len(part.samples) for part in plan]
-    if len(predictions) != sum(counts):
-        raise ValueError(f"{len(predictions)} predictions for {sum(counts)} rows")
-    guided = predictions.new_zeros((plan.batch, *predictions.shape[1:]), dtype=torch.float32)
-    for part, predicted in zip(plan, predictions.float().split(counts), strict=True):
-        samples, weights = part.samples.to(guided.device), part.weights.to(guided.device)
+    if len(answers) != sum(counts):
+        raise ValueError(f"{len(answers)} answers for {sum(counts)} rows")
+    guided = answers.new_zeros((plan.batch, *answers.shape[1:]), dtype=torch.float32)
+    ones = (1,) * (answers.ndim - 1)
+    for part, answer in zip(plan, answers.float().split(counts), strict=True):
         # A sample stands at most once in a part, so the order of the sums is fixed.
-        guided.index_add_(0, samples, weights * predicted)
-    return guided.to(predictions.dtype)
+        guided.index_add_(0, part.samples, part.weights.view(-1, *ones) * answer)
+    return guided.to(answers.dtype)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import ValidationError
 
 from overpaint.errors import UserError
+from overpaint.families.contract import Card
 from overpaint.models.encoding import shorten
+from overpaint.sampler import SamplerSettings
 
 MAX_SEED = 2**63 - 1
 _EXAMPLE = "say what to change, such as 'make it night'"
@@ -75,3 +79,52 @@ def seeds_of(seed: int | Sequence[int], count: int) -> list[int]:
     if len(given) != count:
         raise UserError(f"{count} pictures do not match {len(given)} seeds.")
     return [one for number in given for one in check_seeds(number, 1)]
+
+
+def sampler_settings(given: Mapping[str, Any]) -> SamplerSettings:
+    """The settings that keyword arguments name; NumPy's and others' numbers are numbers.
+
+    Raises:
+        UserError: a value is none that this setting can have.
+        TypeError: there is no setting of this name.
+    """
+    fields = SamplerSettings.model_fields
+    unknown = sorted(given.keys() - fields.keys())
+    if unknown:
+        raise TypeError(f"there is no sampler setting {unknown[0]!r}, only {', '.join(fields)}")
+    values: dict[str, Any] = {
+        name: _number(value, name, whole=int in get_args(fields[name].annotation))
+        for name, value in given.items()
+        if value is not None
+    }
+    try:
+        return SamplerSettings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, why = first["loc"][0], first["msg"].replace("Input should be ", "it must be ")
+        raise UserError(f"{name} {shorten(str(first['input']))} does not work: {why}.") from None
+
+
+def _number(value: Any, name: str, *, whole: bool) -> int | float:
+    if whole:
+        return whole_number(value, name)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{name} {shorten(repr(value))} does not work: give a number.") from None
+
+
+def complete_settings(settings: SamplerSettings, card: Card) -> SamplerSettings:
+    """The settings with the editor's own where one is left out.
+
+    Raises:
+        UserError: this editor cannot take so many steps, or has no such scale.
+    """
+    for name in ("guidance_scale", "image_guidance_scale"):
+        if getattr(settings, name) is not None and name not in card.scales:
+            raise UserError(f"{card.name} has no {name}: leave it out.")
+    whole = settings.over(card.defaults)
+    steps = whole.num_inference_steps
+    if steps is None or not steps <= card.most_steps:
+        raise UserError(f"{steps} steps do not work: take from 1 to {card.most_steps}.")
+    return whole

@@ -26,8 +26,9 @@ from overpaint.models import find_model, pick_device, pick_dtype
 from overpaint.models.origin import model_origin
 from overpaint.models.train_rows import read_train_rows, row_digest
 from overpaint.recipe import Recipe, lock
-from overpaint.report.page import Pictures, ShownCase, summary, write_page
-from overpaint.report.schema import ModelReport, Report, make_report, model_report, write_report
+from overpaint.report.build import make_report, model_report
+from overpaint.report.page import Pictures, summary, write_page
+from overpaint.report.schema import CaseResult, ModelReport, Report, write_report
 from overpaint.report.sections import Findings
 
 
@@ -84,7 +85,7 @@ def evaluate(
             origin=artifact.origin,
         )
         write_report(report, out)
-        write_page(report, _pictures(found), out / "report.html")
+        write_page(report, _pictures(cases, found), out / "report.html")
         artifact.finish(complete=shared.complete, made=" ".join(summary(report)))
     return report
 
@@ -138,7 +139,9 @@ class _EvaluatedModel:
     """One model's figures and pictures."""
 
     report: ModelReport
-    shown: dict[str, list[ShownCase]]
+    results: Sequence[CaseResult]
+    folder: Path
+    """of the edited pictures"""
     findings: Findings
 
 
@@ -199,7 +202,7 @@ class _Evaluation:
         findings = Findings()
         for audit in audits:
             findings = findings.with_those_of(audit.examine(context))
-        return _EvaluatedModel(report, shown_cases(self.cases, results, place), findings)
+        return _EvaluatedModel(report, results, place, findings)
 
     def _leave_out(self, name: str, error: UserError) -> None:
         self.notes.add(f"{name} was left out: {error}")
@@ -215,8 +218,8 @@ class _Evaluation:
     def _opener(self, editor: Editor, name: str) -> Callable[[], Stage]:
         """What opens the stage: with the model at hand, on Ray with one that each worker loads."""
         if self._on_ray:
-            device = str(editor.model.device)
-            dtype = str(editor.model.dtype).removeprefix("torch.")
+            device = editor.card.device
+            dtype = editor.card.dtype
             return partial(_open_stage, name, self.judges, self.cases, self.settings, device, dtype)
         edit = partial(edit_cases, editor, settings=self.settings)
         return partial(CaseStage, edit, self.cases, self.scorer)
@@ -255,14 +258,14 @@ def labels(models: Sequence[str]) -> list[str]:
 
 def sampling_of(editor: Editor, settings: SamplingSettings) -> dict[str, Any]:
     """How the model samples, its own defaults filled in, and on what kind of device."""
-    own = vars(editor.model.defaults)
+    own = editor.card.defaults.model_dump()
     given = settings.sampling()
     filled = {key: own.get(key) if value is None else value for key, value in given.items()}
     return {
         **filled,
-        "resolution": settings.resolution or editor.model.native_size,
-        "device": editor.model.device.type,
-        "dtype": str(editor.model.dtype).removeprefix("torch."),
+        "resolution": settings.resolution or editor.card.native_size,
+        "device": editor.card.device.partition(":")[0],
+        "dtype": editor.card.dtype,
     }
 
 
@@ -286,10 +289,10 @@ def seen_in_training(model: str, cases: CaseSet) -> list[str] | None:
     return seen
 
 
-def _pictures(found: Sequence[_EvaluatedModel]) -> Pictures:
-    """What the page shows beside the numbers, by a model's label."""
+def _pictures(cases: CaseSet, found: Sequence[_EvaluatedModel]) -> Pictures:
+    """What the page shows beside the numbers."""
     return Pictures(
-        cases={one.report.label: one.shown for one in found},
+        cases=shown_cases(cases, {one.report.label: (one.results, one.folder) for one in found}),
         galleries={
             one.report.label: one.findings.galleries for one in found if one.findings.galleries
         },

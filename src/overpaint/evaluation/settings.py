@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from overpaint.audits.settings import BiasSettings, CurveSettings, GallerySettings
-from overpaint.editing.settings import SamplerSettings
+from overpaint.sampler import SamplerSettings
 
 SCENES = 600  # where neither scenes nor pairs are asked for
 

@@ -1,20 +1,20 @@
-"""The parts of a Stable Diffusion pipeline, loaded one by one.
+"""The parts of a Stable Diffusion pipeline, held in a small dataclass.
 
-diffusers' pipeline classes pull in far more than an edit uses (5.7 s of imports), so the
-stock components are loaded directly and held in a small dataclass.
+diffusers' pipeline classes pull in far more than an edit uses (5.7 s of imports), so the stock
+components are loaded directly, one by one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from math import isfinite
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from overpaint.errors import UserError
-from overpaint.models.devices import pick_device, pick_dtype
 from overpaint.models.folders import in_words, read_table
-from overpaint.models.names import find_model
+from overpaint.sampler import PAPER, SamplerSettings
 
 if TYPE_CHECKING:
     import torch
@@ -25,20 +25,12 @@ DEFAULTS_FILE = "overpaint.json"
 MOST_STEPS = 10_000
 
 
-@dataclass(frozen=True)
-class EditDefaults:
-    """The settings at which a model edits best; `overpaint.json` in its folder holds them."""
-
-    num_inference_steps: int = 50
-    guidance_scale: float = 7.5
-    image_guidance_scale: float = 1.5
-
-
 @dataclass
 class Components:
     """The stock parts of a Stable Diffusion pipeline, in evaluation mode on one device.
 
-    `scheduler` serves as the pattern from which each run makes its own.
+    `scheduler` serves as the pattern from which each run makes its own. `defaults` are the settings
+    at which the model works best; `overpaint.json` in its folder holds them.
     """
 
     unet: UNet2DConditionModel
@@ -47,6 +39,7 @@ class Components:
     tokenizer: CLIPTokenizer
     scheduler: Any
     name: str = ""
+    defaults: SamplerSettings = PAPER
 
     @property
     def device(self) -> torch.device:
@@ -84,92 +77,13 @@ class Components:
         return self.vae_factor * int(2 ** (len(self.unet.config.block_out_channels) - 1))
 
 
-@dataclass
-class EditingModel(Components):
-    """The parts of a pipeline that edits, and the settings at which it does so best."""
-
-    defaults: EditDefaults = field(default_factory=EditDefaults)
-
-
-def load_editing_model(
-    name: str | Path,
-    *,
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype | None = None,
-) -> EditingModel:
-    """Load a model that edits: its U-Net takes the picture's latents beside the noisy ones.
-
-    Args:
-        name: `nano`, a diffusers folder, a .safetensors file in the original layout, a hub id.
-        device: see `pick_device`; dtype: see `pick_dtype`.
-
-    Raises:
-        UserError: nothing is there, it is broken, or it is a model that cannot edit.
-    """
-    from overpaint.models.fitting import kind_of_unet
-
-    model = load_model(name, device=device, dtype=dtype)
-    takes, latent = int(model.unet.config.in_channels), model.latent_channels
-    if takes != 2 * latent:
-        advice = (
-            "train an editor from it with `overpaint train`"
-            if takes == latent
-            else "give an editing model, or train one from a text-to-image model"
-        )
-        raise UserError(
-            f"{name} cannot edit: its U-Net takes {takes} channels where an editing one takes "
-            f"{2 * latent}, so it is {kind_of_unet(takes, latent)}; {advice}."
-        )
-    return model
-
-
-def load_model(
-    name: str | Path,
-    *,
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype | None = None,
-) -> EditingModel:
-    """Load any Stable Diffusion 1.x-shaped pipeline; as `load_editing_model`, less its check."""
-    from overpaint.models.fitting import check_parts
-
-    path = fetch_model(name)
-    device = pick_device(device)
-    dtype = pick_dtype(dtype, device)
-    if path.is_file():
-        from overpaint.models.single_file import load_single_file
-
-        model = load_single_file(path, dtype)
-    else:
-        from overpaint.models.directory import load_directory
-
-        model = load_directory(path, dtype)
-    model.name = str(name)
-    check_parts(model)
-    make_ready(model, device)
-    return model
-
-
-def fetch_model(name: str | Path) -> Path:
-    """Where the folder or file is that `name` means; a model of the hub is brought into its cache.
-
-    Raises:
-        UserError: there is no such model, or the hub cannot be reached.
-    """
-    place = find_model(name)
-    if place.kind != "hub":
-        return Path(place.where)
-    from overpaint.models.hub import download_pipeline
-
-    return download_pipeline(place.where)
-
-
 def make_ready(model: Components, device: torch.device) -> None:
     """Put the networks on `device`, in evaluation mode."""
     for part in (model.unet, model.vae, model.text_encoder):
         part.eval().requires_grad_(False).to(device)
 
 
-def read_defaults(folder: Path) -> EditDefaults:
+def read_defaults(folder: Path) -> SamplerSettings:
     """The model's `overpaint.json`, or the paper's figures where there is none.
 
     Raises:
@@ -177,20 +91,20 @@ def read_defaults(folder: Path) -> EditDefaults:
     """
     path = folder / DEFAULTS_FILE
     if not path.is_file():
-        return EditDefaults()
+        return PAPER
     values = read_table(path, f"{path.name} of {folder}")
-    unknown = sorted(values.keys() - {field.name for field in fields(EditDefaults)})
+    unknown = sorted(values.keys() - SamplerSettings.model_fields.keys())
     if unknown:
         raise UserError(
             f"{path} is broken: it has a key {in_words(unknown[0])!r} that is not known."
         )
-    defaults = EditDefaults(**values)
-    numbers = (defaults.guidance_scale, defaults.image_guidance_scale)
-    steps = defaults.num_inference_steps
+    steps = values.get("num_inference_steps", 1)
     if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= MOST_STEPS:
         raise UserError(
             f"{path}: num_inference_steps must be a whole number from 1 to {MOST_STEPS}."
         )
-    if not all(type(number) in (int, float) and isfinite(number) for number in numbers):
-        raise UserError(f"{path}: guidance_scale and image_guidance_scale must be numbers.")
-    return defaults
+    try:
+        return SamplerSettings.model_validate(values, strict=True).over(PAPER)
+    except ValidationError as error:
+        name = error.errors()[0]["loc"][0]
+        raise UserError(f"{path}: {name} must be a number from 0.") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
-from overpaint.models.components import EditingModel, read_defaults
+from overpaint.models.components import Components, read_defaults
 from overpaint.models.folders import in_words, read_table
 from overpaint.models.loading import from_folder, load_network
 
@@ -24,7 +24,7 @@ _LIBRARIES = ("diffusers", "transformers")
 
 def load_directory(
     folder: Path, dtype: torch.dtype, unet: str = "unet", scheduler: str = "scheduler"
-) -> EditingModel:
+) -> Components:
     """Load the five parts that `model_index.json` names, on the CPU.
 
     `unet` and `scheduler` are the folders to take these from: nano keeps a U-Net that draws from
@@ -40,7 +40,7 @@ def load_directory(
     for part, accepted in CLASSES.items():
         _check_class(folder, index, part, accepted)
     kind = scheduler_class(_class_of(index, "scheduler"), f"the scheduler of {folder}")
-    return EditingModel(  # the small parts first: what is broken is said before gigabytes are read
+    return Components(  # the small parts first: what is broken is said before gigabytes are read
         defaults=read_defaults(folder),
         scheduler=from_folder(kind, *part_of(folder, scheduler)),
         **frozen_parts(folder, dtype),
@@ -63,6 +63,17 @@ def frozen_parts(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
         "text_encoder": load_network(CLIPTextModel, *part_of(folder, "text_encoder"), dtype=dtype),
         "vae": load_network(AutoencoderKL, *part_of(folder, "vae"), dtype=dtype),
     }
+
+
+def load_scheduler(folder: Path) -> Any:
+    """The scheduler of a folder, of the class that its own configuration names.
+
+    Raises:
+        UserError: it is missing or broken.
+    """
+    place, what = part_of(folder, "scheduler")
+    table = read_table(place / "scheduler_config.json", what)
+    return from_folder(scheduler_class(table.get("_class_name"), what), place, what)
 
 
 def part_of(folder: Path, part: str) -> tuple[Path, str]:

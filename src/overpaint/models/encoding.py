@@ -1,9 +1,14 @@
-"""Into the model's spaces and back: pictures to latents, words to embeddings."""
+"""Into the model's spaces and back: pictures to latents, words to embeddings.
+
+As in Stable Diffusion and the paper's code: the latents that are denoised are scaled by
+`vae.config.scaling_factor`, those of the picture that is edited are not, and are the mode.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +17,9 @@ from torch import Tensor
 
 from overpaint.errors import UserError
 from overpaint.models.components import Components
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
 
 _TOKENIZING = threading.Lock()
 
@@ -33,40 +41,81 @@ def to_bytes(pixels: Tensor) -> np.ndarray:
     return array
 
 
-@torch.inference_mode()
+@torch.no_grad()
+def encode_pixels(vae: AutoencoderKL, pixels: Tensor) -> Any:
+    """The posterior of pixels (B, 3, H, W) in [-1, 1], in the autoencoder's own number format.
+
+    Unscaled, as everything that an encoder gives here.
+    """
+    with _own_format(vae):
+        return vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+
+
+def encode_mode(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """The posterior's mode, (B, C, h, w)."""
+    mode: Tensor = encode_pixels(vae, pixels).mode()
+    return mode
+
+
+def encode_moments(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """The posterior's mean and deviation, (B, 2C, h, w)."""
+    posterior = encode_pixels(vae, pixels)
+    return torch.cat([posterior.mean, posterior.std], dim=1)
+
+
+def sample_target(moments: Tensor, noise: Tensor | None, scaling_factor: float) -> Tensor:
+    """z_0 = s (mean + deviation * noise), (B, C, h, w); without `noise` the mode, s * mean."""
+    mean, deviation = moments.chunk(2, dim=1)
+    return scaling_factor * (mean if noise is None else mean + deviation * noise)
+
+
 def encode_pictures(model: Components, images: Sequence[Image.Image]) -> Tensor:
     """The latents that condition an edit, (B, C, h, w): the encoder's mode, unscaled."""
-    pixels = to_pixels(images).to(model.device, model.vae.dtype)
-    latents: Tensor = model.vae.encode(pixels).latent_dist.mode()
-    return latents.to(model.dtype)
+    return encode_mode(model.vae, to_pixels(images)).to(model.dtype)
 
 
-@torch.inference_mode()
+@torch.no_grad()
+def decode(model: Components, latents: Tensor) -> Tensor:
+    """Scaled latents (B, C, h, w) to pixels (B, 3, H, W), about [-1, 1]."""
+    vae = model.vae
+    with _own_format(vae):
+        latents = latents.to(vae.dtype) / vae.config.scaling_factor
+        pixels: Tensor = vae.decode(latents, return_dict=False)[0]
+    return pixels
+
+
 def decode_latents(model: Components, latents: Tensor) -> np.ndarray:
     """The pictures of scaled latents (B, C, h, w): uint8 (B, H, W, 3).
 
     Raises:
         NotANumberError: of the model's output, as half precision can make it.
     """
-    latents = latents.to(model.vae.dtype) / model.vae.config.scaling_factor
-    pixels = model.vae.decode(latents, return_dict=False)[0]
+    return to_pictures(decode(model, latents), str(model.dtype))
+
+
+def to_pictures(pixels: Tensor, dtype: str) -> np.ndarray:
+    """As `to_bytes`, of what a model gave that computes in `dtype`.
+
+    Raises:
+        NotANumberError: of some of it.
+    """
     if not bool(torch.isfinite(pixels).all()):
-        raise NotANumberError(not_a_number(model.dtype))
+        raise NotANumberError(not_a_number(dtype))
     return to_bytes(pixels)
 
 
-def not_a_number(dtype: torch.dtype) -> str:
+def not_a_number(dtype: str) -> str:
     """The sentence for a picture of NaN, and what to do about it."""
-    name = str(dtype).removeprefix("torch.")
+    name = dtype.removeprefix("torch.")
     cure = (
         "its weights are broken, or the scales are too large"
-        if dtype == torch.float32
+        if name == "float32"
         else f"{name} is too coarse here, take the dtype float32"
     )
     return f"the model's output is not a number ({cure})."
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_texts(model: Components, texts: Sequence[str]) -> dict[str, Tensor]:
     """The text tower's last hidden states, (L, D) for each different text.
 
@@ -76,7 +125,8 @@ def encode_texts(model: Components, texts: Sequence[str]) -> dict[str, Tensor]:
     length = int(model.tokenizer.model_max_length)
     padding = int(model.tokenizer.pad_token_id)
     rows = [_of_length(length, ids, padding) for ids in _tokenise(model, unique)]
-    states = model.text_encoder(torch.tensor(rows, device=model.device))[0].to(model.dtype)
+    with _own_format(model.text_encoder):
+        states = model.text_encoder(torch.tensor(rows, device=model.device))[0].to(model.dtype)
     return dict(zip(unique, states, strict=True))
 
 
@@ -108,6 +158,11 @@ def _of_length(length: int, ids: list[int], padding: int) -> list[int]:
     """`ids` filled up to `length`, or cut to it before the last token, which ends a text."""
     kept = ids if len(ids) <= length else [*ids[: length - 1], ids[-1]]
     return kept + [padding] * (length - len(kept))
+
+
+def _own_format(network: Any) -> torch.autocast:
+    """Frozen networks compute in their own number format, also in a training loop's autocast."""
+    return torch.autocast(network.device.type, enabled=False)
 
 
 def shorten(text: str, length: int = 40) -> str:

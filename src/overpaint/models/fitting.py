@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
-from overpaint.diffusion.noising import PREDICTIONS
+from overpaint.diffusion.processes import PREDICTIONS
 from overpaint.errors import UserError
 from overpaint.models.components import Components
 from overpaint.models.trying import fit_length, try_tokenizer

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.files import dir_aside
-from overpaint.models.components import DEFAULTS_FILE, EditDefaults
+from overpaint.models.components import DEFAULTS_FILE
 from overpaint.models.quiet import quiet_libraries
+from overpaint.sampler import SamplerSettings
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ def save_pipeline(
     tokenizer: Any,
     scheduler: Any,
     dtype: torch.dtype | None = None,
-    defaults: EditDefaults | None = None,
+    defaults: SamplerSettings | None = None,
     card: str | None = None,
     more: Mapping[str, str] | None = None,
 ) -> Path:
@@ -62,7 +62,7 @@ def save_pipeline(
         scheduler.save_pretrained(aside / "scheduler")
         _write_json(aside / "model_index.json", index)
         if defaults is not None:
-            _write_json(aside / DEFAULTS_FILE, asdict(defaults))
+            _write_json(aside / DEFAULTS_FILE, defaults.given())
         if card is not None:
             (aside / "README.md").write_text(card, encoding="utf-8")
         for name, text in (more or {}).items():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.errors import UserError
-from overpaint.models.components import EditingModel
+from overpaint.models.components import Components
 from overpaint.models.folders import Header, cannot_load, read_header
 from overpaint.models.loading import (
     build_empty,
@@ -46,7 +46,7 @@ _NOT_OURS = {  # beginnings of names that tell other layouts
 }
 
 
-def load_single_file(path: Path, dtype: torch.dtype, configs: Path = SD15) -> EditingModel:
+def load_single_file(path: Path, dtype: torch.dtype, configs: Path = SD15) -> Components:
     """Load a U-Net, autoencoder and text tower from one .safetensors file, on the CPU.
 
     Where the file also keeps the averaged (EMA) U-Net, that one is taken, as the original
@@ -89,7 +89,7 @@ def load_single_file(path: Path, dtype: torch.dtype, configs: Path = SD15) -> Ed
     )
     tensors: dict[str, Tensor] = guarded(str(path), load_file, path)
     text = {_text_name(name): tensor for name, tensor in tensors.items() if name.startswith(_TEXT)}
-    return EditingModel(
+    return Components(
         unet=load_original(
             UNet2DConditionModel,
             {n: t for n, t in tensors.items() if n.startswith((_UNET, _AVERAGED))},

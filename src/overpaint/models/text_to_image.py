@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
+from overpaint.diffusion.guidance import Ask, text_asks
+from overpaint.diffusion.sampling import Condition
 from overpaint.errors import UserError
-from overpaint.models.components import Components, load_model, make_ready
+from overpaint.models.components import Components, make_ready
 from overpaint.models.devices import pick_device, pick_dtype
+from overpaint.models.directory import load_directory
+from overpaint.models.fitting import check_network, check_parts, kind_of_unet
+from overpaint.models.loading import load_network
 from overpaint.models.names import NANO, find_model, is_hub_id
+from overpaint.models.pipelines import load_model
+from overpaint.models.stable_diffusion import StableDiffusion
+from overpaint.sampler import SamplerSettings
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +35,44 @@ _ACCEPTED = (
 
 
 @dataclass
-class TextToImageModel(Components):
-    """The parts of a pipeline that draws from words; `controlnet` steers its U-Net by a picture."""
+class TextToImageModel(StableDiffusion):
+    """Stable Diffusion that draws from words; `controlnet` steers its U-Net by a picture.
+
+    Conditions: `text`, `null_text`; with a ControlNet (arXiv:2302.05543) `hint`, as the ControlNet
+    takes it, and `hint_scale` (B,), the factor on all its residuals, in every branch alike.
+    """
 
     controlnet: ControlNetModel | None = None
+
+    def asks(self, settings: SamplerSettings) -> list[Ask]:
+        """Classifier-free guidance by the text."""
+        if settings.guidance_scale is None:
+            raise ValueError("the settings of a sample must be complete")
+        return text_asks(settings.guidance_scale)
+
+    def predict(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
+        """What the U-Net answers, with what the ControlNet adds where there is a hint."""
+        text, more = condition["text"], {}
+        if "hint" in condition:
+            more = self._residuals(noisy, times, condition)
+        answer: Tensor = self.unet(noisy, times, text, return_dict=False, **more)[0]
+        return answer
+
+    def _residuals(self, noisy: Tensor, times: Tensor, condition: Condition) -> dict[str, Any]:
+        if self.controlnet is None:
+            raise ValueError(f"{self.name} was loaded without a ControlNet")
+        down, middle = self.controlnet(
+            noisy,
+            times,
+            encoder_hidden_states=condition["text"],
+            controlnet_cond=condition["hint"],
+            conditioning_scale=condition["hint_scale"].view(-1, 1, 1, 1),
+            return_dict=False,
+        )
+        return {
+            "down_block_additional_residuals": down,
+            "mid_block_additional_residual": middle,
+        }
 
 
 def load_text_to_image(
@@ -49,14 +93,12 @@ def load_text_to_image(
         UserError: nothing is there, it is broken, it edits instead of drawing, or the ControlNet
             belongs to another kind of U-Net.
     """
-    from overpaint.models.fitting import check_parts
-
     device = pick_device(device)
     dtype = pick_dtype(dtype, device)
     parts = (
         _load_nano(dtype) if str(model) == "nano" else load_model(model, device=device, dtype=dtype)
     )
-    loaded = TextToImageModel(**{f.name: getattr(parts, f.name) for f in fields(Components)})
+    loaded = TextToImageModel.of(parts)
     loaded.name = str(model)
     check_parts(loaded)
     _refuse_other_inputs(loaded)
@@ -69,8 +111,6 @@ def load_text_to_image(
 
 
 def _load_nano(dtype: torch.dtype) -> Components:
-    from overpaint.models.directory import load_directory
-
     place = find_model("nano")
     _nano_part(NANO_UNET)
     return load_directory(Path(place.where), dtype, unet=NANO_UNET, scheduler=NANO_UNET)
@@ -88,8 +128,6 @@ def _nano_part(name: str) -> Path:
 
 def _load_controlnet(name: str | Path, dtype: torch.dtype) -> ControlNetModel:
     from diffusers.models.controlnets.controlnet import ControlNetModel
-
-    from overpaint.models.loading import load_network
 
     folder = _find_controlnet(name)
     return load_network(ControlNetModel, folder, f"the ControlNet {name}", dtype=dtype)
@@ -116,8 +154,6 @@ def _find_controlnet(name: str | Path) -> Path:
 
 
 def _refuse_other_inputs(model: Components) -> None:
-    from overpaint.models.fitting import kind_of_unet
-
     takes, wanted = int(model.unet.config.in_channels), model.latent_channels
     if takes != wanted:
         advice = (
@@ -133,8 +169,6 @@ def _refuse_other_inputs(model: Components) -> None:
 
 def _refuse_misfit(model: Components, controlnet: ControlNetModel, name: str) -> None:
     """A ControlNet is a copy of the lower half of one U-Net, so the two must have one shape."""
-    from overpaint.models.fitting import check_network
-
     theirs, ours = controlnet.config, model.unet.config
     check_network(theirs, name, "ControlNet")
     shapes: dict[str, tuple[Any, Any]] = {

@@ -15,7 +15,6 @@ import torch
 from diffusers import ControlNetModel
 from torch import Tensor, nn
 
-from overpaint.diffusion.prediction import controlnet_residuals
 from overpaint.models import TextToImageModel
 from overpaint.pairs.candidates import Candidate, CandidateSpec
 from overpaint.pairs.canny import edge_map
@@ -52,8 +51,9 @@ class ControlNetMethod:
         pictures: list[np.ndarray] = []
         for rows in batches(range(len(triplets)), self.settings.batch_size):
             own = [seeds[row] for row in rows]
-            plan = self.sampler.plan([self._guidance(seed) for seed in own])
-            pictures += list(self.sampler.sample([prompts[row] for row in rows], own, plan, texts))
+            scales = [self._guidance(seed) for seed in own]
+            captions = [prompts[row] for row in rows]
+            pictures += list(self.sampler.sample(captions, own, scales, texts))
         return pictures
 
     def draw_candidates(
@@ -120,12 +120,12 @@ class ControlNetMethod:
         hints: Tensor,
     ) -> np.ndarray:
         """The edited pictures of one batch of candidates; `prompts` and `hints` are the rows'."""
-        plan = self.sampler.plan([spec.guidance_scale for spec in specs])
         scales = torch.tensor([spec.conditioning_scale for spec in specs]).to(hints)
         rows = [spec.row for spec in specs]
-        control = controlnet_residuals(self.controlnet, plan, hints[rows], scales)
+        hint = {"hint": hints[rows], "hint_scale": scales}
         captions, seeds = [prompts[row] for row in rows], [spec.seed for spec in specs]
-        return self.candidate_sampler.sample(captions, seeds, plan, texts, control)
+        guidance = [spec.guidance_scale for spec in specs]
+        return self.candidate_sampler.sample(captions, seeds, guidance, texts, hint)
 
 
 @contextmanager

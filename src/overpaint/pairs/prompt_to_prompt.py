@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from overpaint.diffusion.guidance import BranchPlan
+from overpaint.diffusion.guidance import TEXT, BranchPlan
 from overpaint.models import TextToImageModel
 from overpaint.pairs.candidates import Candidate, CandidateSpec
 from overpaint.pairs.sampler import Sampler, batches, uniform
@@ -101,9 +101,9 @@ class PromptToPromptMethod:
 
         `prompts` (before and after) and `mixes` are the rows'.
         """
-        plan = self.sampler.plan([spec.guidance_scale for spec in specs] * 2)
+        guidance = [spec.guidance_scale for spec in specs] * 2
         attention = SharedAttention(
-            plan,
+            self.sampler.plan(guidance),
             [spec.attention_fraction or 0.0 for spec in specs],
             [mixes[spec.row] for spec in specs],
             self.settings.cross_attention_fraction,
@@ -112,7 +112,7 @@ class PromptToPromptMethod:
         seeds = [spec.seed for spec in specs] * 2
         with shared_attention(self.model.unet, attention):
             return self.sampler.sample(
-                captions, seeds, plan, texts, before_step=attention.before_step
+                captions, seeds, guidance, texts, before_step=attention.before_step
             )
 
 
@@ -145,7 +145,7 @@ class SharedAttention:
         self.fractions = torch.tensor(fractions, dtype=torch.float64)[plan.samples.cpu() % pairs]
         self.cross_fraction = cross_fraction
         # Rows of the edited pictures that see their caption, where columns are to be mixed.
-        shown = len(plan.parts[0].samples) if plan.parts[0].branch.text else 0
+        shown = len(plan.parts[0].samples) if TEXT not in plan.parts[0].hide else 0
         chosen = {
             row: mix
             for row in range(shown)

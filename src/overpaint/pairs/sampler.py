@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -10,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overpaint.diffusion.guidance import BranchPlan, plan_text
-from overpaint.diffusion.prediction import Control, text_prediction
-from overpaint.diffusion.sampling import BeforeStep, denoise, draw_noise, seeded_generators
+from overpaint.diffusion.guidance import BranchPlan, plan_branches, text_asks
+from overpaint.diffusion.sampling import BeforeStep, SampleRow, sample
 from overpaint.errors import UserError
 from overpaint.models import TextToImageModel
 from overpaint.models.encoding import NotANumberError, decode_latents, encode_texts
 from overpaint.pairs.settings import PairsSettings, SchedulerName
+from overpaint.sampler import SamplerSettings
 
 ItemT = TypeVar("ItemT")
 
@@ -66,15 +67,15 @@ class Sampler:
 
     def plan(self, guidance_scales: Sequence[float]) -> BranchPlan:
         """The rows of the U-Net that pictures with these guidance scales need."""
-        return plan_text(guidance_scales, self.model.device)
+        return plan_branches([text_asks(scale) for scale in guidance_scales], self.model.device)
 
     def sample(
         self,
         prompts: Sequence[str],
         seeds: Sequence[int],
-        plan: BranchPlan,
+        guidance_scales: Sequence[float],
         texts: dict[str, Tensor],
-        control: Control | None = None,
+        hint: dict[str, Tensor] | None = None,
         before_step: BeforeStep | None = None,
     ) -> np.ndarray:
         """The pictures, uint8 (B, side, side, 3), each as if it were sampled alone.
@@ -82,25 +83,25 @@ class Sampler:
         Args:
             prompts: the captions of the B pictures, which share one batch.
             seeds: where the noise of each comes from.
-            plan: of these pictures, from `plan`.
+            guidance_scales: how close to its caption each is.
             texts: embeddings of the captions, from `embed`.
-            control, before_step: see `text_prediction` and `denoise`.
+            hint: what steers the ControlNet, see `TextToImageModel`.
+            before_step: see `diffusion.sampling.sample`.
 
         Raises:
             ArithmeticError: the model's output is not a number, which is one row's fault.
         """
-        model = self.model
-        latent = self.side // model.vae_factor
-        generators = seeded_generators(seeds)
-        shape = (model.latent_channels, latent, latent)
-        noise = draw_noise(shape, generators, model.device, model.dtype)
-        scheduler = make_scheduler(model.scheduler, self.scheduler)
-        scheduler.set_timesteps(self.steps)
+        scheduler = make_scheduler(self.model.scheduler, self.scheduler)
+        model = replace(self.model, scheduler=scheduler)
         text = torch.stack([texts[prompt] for prompt in prompts])
-        predict = text_prediction(model.unet, plan, text, texts[""][None], control)
-        latents = denoise(predict, scheduler, noise, generators, before_step)
+        condition = {"text": text, "null_text": texts[""].expand_as(text), **(hint or {})}
+        rows = [
+            SampleRow(seed, SamplerSettings(num_inference_steps=self.steps, guidance_scale=scale))
+            for seed, scale in zip(seeds, guidance_scales, strict=True)
+        ]
+        found = sample(model, condition, rows, (self.side, self.side), before_step)
         try:
-            return decode_latents(model, latents)
+            return decode_latents(model, found.latents)
         except NotANumberError as error:
             raise ArithmeticError(str(error)) from error
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from overpaint.diffusion.guidance import Scales, needed_branches
+from overpaint.diffusion.guidance import edit_asks, plan_branches
 from overpaint.errors import UserError
 from overpaint.evaluation.settings import SCENES, EvaluateSettings
 from overpaint.instruct.settings import InstructSettings
@@ -143,14 +143,14 @@ def of_evaluate(
     steps = settings.num_inference_steps or defaults.num_inference_steps
     text = _first(settings.guidance_scale, defaults.guidance_scale)
     image = _first(settings.image_guidance_scale, defaults.image_guidance_scale)
-    asked = [(cases, Scales(text, image))]
+    asked = [(cases, (text, image))]
     if settings.curve:
         points = itertools.product(
             settings.curve_text_scales or (text,), settings.curve_image_scales
         )
-        asked += [(min(cases, settings.curve_cases), Scales(*scales)) for scales in points]
+        asked += [(min(cases, settings.curve_cases), scales) for scales in points]
     rows = models * sum(count for count, _ in asked)
-    branches = sum(count * len(needed_branches(scales)) for count, scales in asked)
+    branches = sum(count * len(plan_branches([edit_asks(*scales)])) for count, scales in asked)
     return Amount(rows, models * branches * steps)
 
 

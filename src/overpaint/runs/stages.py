@@ -283,7 +283,7 @@ class Train:
         """See `RunStage`."""
         import torch
 
-        from overpaint.training.base import load_base
+        from overpaint.training.editor import load_base
         from overpaint.training.loop import make_accelerator
 
         if self.settings.model is None:

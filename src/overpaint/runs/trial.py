@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from overpaint.engine import Engine
 from overpaint.errors import UserError
@@ -22,6 +21,7 @@ from overpaint.pairs.scores import Thresholds
 from overpaint.pairs.settings import PairsSettings
 from overpaint.recipe import Recipe
 from overpaint.runs.cost import (
+    Amount,
     Cost,
     Trial,
     amounts,
@@ -31,7 +31,7 @@ from overpaint.runs.cost import (
     of_pairs,
     of_train,
 )
-from overpaint.runs.run import plan
+from overpaint.runs.run import PlanLine, plan
 from overpaint.runs.stages import Evaluate, Instruct, Pairs, RunStage, Say, Train, stages_of
 from overpaint.training.settings import TrainSettings
 
@@ -44,27 +44,33 @@ _CASES = (2, 16)
 def plan_costs(recipe: Recipe, folder: Path, say: Say) -> list[Cost]:
     """What every stage of the recipe costs, `folder` holding what is done of it already.
 
-    A stage that is done is not tried, nor is one whose models cannot be had: its note says why.
+    A stage that is done is not tried, nor one that was made from something else or whose models
+    cannot be had: its note says so.
     """
     stages = stages_of(recipe, folder)
     todo = amounts(recipe, stages)
-    finished = {line.stage.name for line in plan(list(stages.values())) if line.state == "done"}
-    costs = []
+    lines = plan(list(stages.values()))
     with tempfile.TemporaryDirectory(prefix="overpaint-plan-") as scratch:
         trials = _Trials(recipe, stages, Path(scratch))
-        for name, stage in stages.items():
-            if name in finished:
-                cost = cost_of(name, 1.0, todo[name], ())
-                costs.append(replace(cost, hours=0.0, megabytes=_megabytes(stage.out)))
-                continue
-            done = stage.share_done()
-            say(f"trying {name}: {stage.plan()}")
-            try:
-                cost = cost_of(name, done, todo[name], getattr(trials, name)())
-            except UserError as error:
-                cost = replace(cost_of(name, done, todo[name], ()), note=str(error))
-            costs.append(cost)
-    return costs
+        return [_plan_stage(line, todo[line.stage.name], trials, say) for line in lines]
+
+
+def _plan_stage(line: PlanLine, todo: Amount | None, trials: _Trials, say: Say) -> Cost:
+    """The cost of one stage."""
+    stage, name = line.stage, line.stage.name
+    if line.state == "done":
+        disk = _megabytes(stage.out)
+        return replace(cost_of(name, 1.0, todo, ()), hours=0.0, megabytes=disk)
+    done = stage.share_done()
+    untried = cost_of(name, done, todo, ())
+    if line.state == "changed":
+        words = f"it was made from something else ({line.words}), and would be refused."
+        return replace(untried, note=words)
+    say(f"trying {name}: {stage.plan()}")
+    try:
+        return cost_of(name, done, todo, getattr(trials, name)())
+    except UserError as error:
+        return replace(untried, note=str(error))
 
 
 class _Trials:
@@ -166,7 +172,7 @@ class _Trials:
         """A new folder for one trial."""
         return Path(tempfile.mkdtemp(dir=self.scratch))
 
-    def _timed(self, stage: RunStage, amount: Any) -> Trial:
+    def _timed(self, stage: RunStage, amount: Amount) -> Trial:
         began = time.perf_counter()
         stage.make("overpaint run --plan", lambda _: None)
         return Trial(amount, time.perf_counter() - began, _megabytes(stage.out))

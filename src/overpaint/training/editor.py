@@ -8,29 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from overpaint.artifact import Artifact, last_step
 from overpaint.cells import pairs_digest
-from overpaint.diffusion.conditioning_dropout import choose, drop_image, drop_text
-from overpaint.diffusion.noising import add_noise, target
+from overpaint.families import family_of_base
+from overpaint.families.ip2p import InstructPix2Pix
 from overpaint.files import beside
-from overpaint.models import EditDefaults, EditingModel, quiet_libraries, save_pipeline
-from overpaint.models.encoding import shorten
+from overpaint.models import quiet_libraries, save_pipeline
+from overpaint.models.encoding import cut_texts, shorten
 from overpaint.models.origin import model_origin
 from overpaint.models.train_rows import FILE as TRAIN_ROWS
 from overpaint.models.train_rows import as_text, read_train_rows, stored_digest
 from overpaint.seeds import derive_seed
 from overpaint.shards import read_pairs
-from overpaint.training.augmentation import DRAWS
-from overpaint.training.base import load_base
-from overpaint.training.encoding import cut_texts, sample_target
 from overpaint.training.latents import Batches, EncodedBatches, precompute, read_pair
 from overpaint.training.log import read_log
 from overpaint.training.loop import being_made, make_accelerator, settings_origin, train_loop
+from overpaint.training.loss import EditingLoss
 from overpaint.training.settings import TrainSettings
-from overpaint.training.step import Step
 from overpaint.training.threads import threads_of_run
 from overpaint.training.validation import ValidationSheets
 
@@ -65,6 +61,21 @@ def train_editor(
             _train(pairs, model, artifact, out, settings, state, cache)
         state.wait_for_everyone()
     return out
+
+
+def load_base(model: str | Path, settings: TrainSettings, device: torch.device) -> InstructPix2Pix:
+    """The base in float32, of the family that it belongs to, its network ready to be trained.
+
+    `model` is what `models.load_model` takes, or `names.PARENT`. With `settings.unet` the U-Net has
+    fresh weights, and `model` may be a folder of the other parts.
+
+    Raises:
+        UserError: the base cannot be loaded or does not fit the settings.
+    """
+    base: InstructPix2Pix = family_of_base(model).load_base(
+        model, device, resolution=settings.resolution, seed=settings.seed, unet=settings.unet
+    )
+    return base
 
 
 def artifact_of(
@@ -110,7 +121,7 @@ def _train(
         batches: Batches = precompute(data, data_hash, base, settings, folder, is_main)
     else:
         batches = EncodedBatches(data, base, settings)
-    loss = EditingLoss(batches, train_rows, base, settings)
+    loss = EditingLoss(base, batches, train_rows, settings.conditioning_dropout)
     if settings.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
     validate = _sheets(data, held_out, base, settings, work) if held_out else None
@@ -143,11 +154,11 @@ def split_rows(n_rows: int, settings: TrainSettings) -> tuple[Tensor, list[int]]
 
 
 def _notes(
-    data: ParquetRows, held_out: list[int], base: EditingModel, settings: TrainSettings
+    data: ParquetRows, held_out: list[int], base: InstructPix2Pix, settings: TrainSettings
 ) -> Iterator[str]:
     """What whoever trains should know of the data, a sentence each."""
     prompts = [text for text in data["edit_prompt"] if isinstance(text, str)]
-    cut = cut_texts(base.tokenizer, prompts)
+    cut = list(cut_texts(base, prompts)) if prompts else []
     if cut:
         some = ", ".join(repr(shorten(text)) for text in cut[:_SHOWN]) + ", ..." * (
             len(cut) > _SHOWN
@@ -163,57 +174,22 @@ def _notes(
         )
 
 
-class EditingLoss:
-    """The loss of one micro-batch: equation 2 of arXiv:2211.09800 with conditioning dropout."""
-
-    def __init__(
-        self, batches: Batches, rows: Tensor, base: EditingModel, settings: TrainSettings
-    ) -> None:
-        self.batches, self.rows, self.settings = batches, rows, settings
-        self.scaling_factor = float(base.vae.config.scaling_factor)
-        self.prediction = base.scheduler.config.get("prediction_type", "epsilon")
-        self.alphas = base.scheduler.alphas_cumprod.to(base.vae.device)
-
-    def __call__(self, unet: nn.Module, step: Step) -> dict[str, Tensor]:
-        """Mean squared error between the prediction and what `target` asks for."""
-        rows = self.rows[step.rows(len(self.rows))]
-        u = step.uniform(DRAWS + 1, on_cpu=True)
-        batch = self.batches.take(rows, u[:, :DRAWS])
-        posterior, noise = step.normal(2, *batch.source.shape[1:]).unbind(1)
-        timesteps = step.integers(len(self.alphas))
-
-        drawn = None if self.settings.target_latents == "mode" else posterior
-        clean = sample_target(batch.moments, drawn, self.scaling_factor)
-        noisy = add_noise(clean, noise, self.alphas, timesteps)
-        wanted = target(self.prediction, clean, noise, self.alphas, timesteps)
-
-        dropped = choose(u[:, DRAWS].to(step.device), self.settings.conditioning_dropout)
-        text = drop_text(batch.text, self.batches.null_text, dropped.text)
-        source = drop_image(batch.source, dropped.image)
-        seen = torch.cat([noisy, source], dim=1)
-        predicted = unet(seen, timesteps, text, return_dict=False)[0]
-        return {"loss": F.mse_loss(predicted.float(), wanted)}
-
-
 def _sheets(
-    data: ParquetRows, rows: list[int], base: EditingModel, settings: TrainSettings, work: Path
+    data: ParquetRows, rows: list[int], base: InstructPix2Pix, settings: TrainSettings, work: Path
 ) -> ValidationSheets:
     return ValidationSheets([read_pair(data, row) for row in rows], base, settings, work / "sheets")
 
 
-def _train_rows(data: ParquetRows, rows: Tensor, base: EditingModel) -> str:
+def _train_rows(data: ParquetRows, rows: Tensor, base: InstructPix2Pix) -> str:
     """The digests of the pairs trained on, and of those that the base was trained on."""
     trained = (stored_digest(data[row], data.folder) for row in rows.tolist())
     return as_text([*trained, *(read_train_rows(base.name) or ())])
 
 
-def _save(base: EditingModel, settings: TrainSettings, out: Path, rows: str) -> None:
+def _save(base: InstructPix2Pix, settings: TrainSettings, out: Path, rows: str) -> None:
     base.unet.disable_gradient_checkpointing()
     for part in (base.unet, base.vae, base.text_encoder):
         part.eval().cpu()
-    defaults = EditDefaults(
-        settings.num_inference_steps, settings.guidance_scale, settings.image_guidance_scale
-    )
     with quiet_libraries():
         save_pipeline(
             out,
@@ -223,13 +199,13 @@ def _save(base: EditingModel, settings: TrainSettings, out: Path, rows: str) -> 
             tokenizer=base.tokenizer,
             scheduler=base.scheduler,
             dtype=getattr(torch, settings.save_dtype),
-            defaults=defaults,
+            defaults=settings.sampler,
             card=_card(base, settings, out.name),
             more={TRAIN_ROWS: rows},
         )
 
 
-def _card(base: EditingModel, settings: TrainSettings, name: str) -> str:
+def _card(base: InstructPix2Pix, settings: TrainSettings, name: str) -> str:
     samples = settings.steps * settings.batch_size * settings.gradient_accumulation_steps
     origin = "from scratch, with the other parts of" if settings.unet else "from"
     return f"""---

@@ -17,38 +17,40 @@ import torch
 from torch import Tensor
 
 from overpaint.cells import picture_of, text_of
+from overpaint.diffusion.sampling import Condition
 from overpaint.digests import text_digest
+from overpaint.families.contract import TrainableModel
+from overpaint.models.encoding import encode_mode, encode_texts
 from overpaint.parquet import ParquetRows
 from overpaint.rows import PICTURE_COLUMNS
 from overpaint.training.augmentation import View, draw_view, see
 from overpaint.training.cache import cached_arrays, hash_tokenizer, hash_weights
-from overpaint.training.encoding import encode_mode, encode_moments, encode_texts
 from overpaint.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from overpaint.models import EditingModel
+    from overpaint.families.ip2p import InstructPix2Pix
 
 TEXTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Float32 on the model's device: `source` (B, C, h, w) the original picture's latents,
-    mode, unscaled; `moments` (B, 2C, h, w) the edited picture's posterior mean and deviation;
-    `text` (B, L, D)."""
+    """Float32 on the model's device, B samples.
 
-    source: Tensor
+    `condition` is what the network is shown (see `TrainableModel.condition`), `moments` what
+    `TrainableModel.posterior` gives of the edited pictures; the target is a sample of these where
+    `sampled`, else their mode.
+    """
+
+    condition: Condition
     moments: Tensor
-    text: Tensor
+    sampled: bool = True
 
 
 class Batches(Protocol):
     """A source of batches."""
-
-    null_text: Tensor
-    """The empty instruction's embedding, (1, L, D)."""
 
     def take(self, rows: Tensor, u: Tensor) -> Batch:
         """The batch of these rows (B,), seen as the uniform numbers `u` (B, DRAWS) say."""
@@ -63,9 +65,10 @@ class CachedBatches:
         texts: np.ndarray,
         text_of_row: np.ndarray,
         device: torch.device,
+        sampled: bool = True,
     ) -> None:
         self.latents, self.texts, self.text_of_row = latents, texts, text_of_row
-        self.device = device
+        self.device, self.sampled = device, sampled
         self.flips = latents["source"].shape[1] == 2
         self.null_text = self._load(texts[:1])
 
@@ -73,23 +76,25 @@ class CachedBatches:
         """See `Batches.take`."""
         index = rows.numpy()
         flip = (u[:, 0] < 0.5).long().numpy() if self.flips else np.zeros(len(index), np.int64)
-        return Batch(
-            source=self._load(self.latents["source"][index, flip]),
-            moments=self._load(self.latents["moments"][index, flip]),
-            text=self._load(self.texts[self.text_of_row[index]]),
-        )
+        text = self._load(self.texts[self.text_of_row[index]])
+        condition = {
+            "picture": self._load(self.latents["source"][index, flip]),
+            "text": text,
+            "null_text": self.null_text.expand_as(text),
+        }
+        moments = self._load(self.latents["moments"][index, flip])
+        return Batch(condition, moments, self.sampled)
 
     def _load(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.array(array)).to(self.device, non_blocking=True).float()
 
 
 class EncodedBatches:
-    """Batches encoded in the loop by the base's autoencoder and text encoder."""
+    """Batches encoded in the loop by the base's frozen networks."""
 
-    def __init__(self, pairs: ParquetRows, base: EditingModel, settings: TrainSettings) -> None:
+    def __init__(self, pairs: ParquetRows, base: TrainableModel, settings: TrainSettings) -> None:
         self.pairs, self.base, self.settings = pairs, base, settings
         self.pool = ThreadPoolExecutor(4)
-        self.null_text = encode_texts(base.tokenizer, base.text_encoder, [""]).float()
 
     def take(self, rows: Tensor, u: Tensor) -> Batch:
         """See `Batches.take`."""
@@ -104,16 +109,22 @@ class EncodedBatches:
             )
             for draws in u.tolist()
         ]
-        source, edited, texts = self._read(rows.tolist(), views)
-        moments = [encode_moments(base.vae, part) for part in _parts(edited, s.encode_batch_size)]
-        modes = [encode_mode(base.vae, part) for part in _parts(source, s.encode_batch_size)]
-        text = encode_texts(base.tokenizer, base.text_encoder, texts)
-        return Batch(torch.cat(modes).float(), torch.cat(moments).float(), text.float())
+        source, edited, texts = self.read(rows.tolist(), views)
+        size = s.encode_batch_size
+        moments = [base.posterior(part) for part in edited.split(size)]
+        shown = [
+            base.condition(part, texts[i * size : (i + 1) * size])
+            for i, part in enumerate(source.split(size))
+        ]
+        condition = {name: torch.cat([part[name] for part in shown]).float() for name in shown[0]}
+        return Batch(condition, torch.cat(moments).float(), s.target_latents == "sample")
 
-    def _read(self, rows: list[int], views: list[View]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    def read(self, rows: list[int], views: list[View]) -> tuple[Tensor, Tensor, list[str]]:
+        """Both pictures of these rows, (B, 3, side, side) in [-1, 1], and the instructions."""
         found = list(self.pool.map(self._read_one, rows, views))
         source, edited, texts = zip(*found, strict=True)
-        return np.stack(source), np.stack(edited), list(texts)
+        pixels = (torch.from_numpy(np.stack(pictures)) for pictures in (source, edited))
+        return next(pixels), next(pixels), list(texts)
 
     def _read_one(self, row: int, view: View) -> tuple[np.ndarray, np.ndarray, str]:
         original, edited, text = read_pair(self.pairs, row)
@@ -139,7 +150,7 @@ def read_pair(pairs: ParquetRows, row: int) -> tuple[Image, Image, str]:
 def precompute(
     pairs: ParquetRows,
     data_hash: str,
-    base: EditingModel,
+    base: InstructPix2Pix,
     settings: TrainSettings,
     folder: Path,
     is_main: bool = True,
@@ -154,13 +165,14 @@ def precompute(
     """
     latents = _cache_latents(pairs, data_hash, base, settings, folder, is_main)
     texts, text_of_row = _cache_texts(pairs, base, settings, folder, is_main)
-    return CachedBatches(latents, texts, text_of_row, base.vae.device)
+    sampled = settings.target_latents == "sample"
+    return CachedBatches(latents, texts, text_of_row, base.vae.device, sampled)
 
 
 def _cache_latents(
     pairs: ParquetRows,
     data_hash: str,
-    base: EditingModel,
+    base: InstructPix2Pix,
     settings: TrainSettings,
     folder: Path,
     is_main: bool,
@@ -170,11 +182,11 @@ def _cache_latents(
 
     def fill(rows: range) -> dict[str, np.ndarray]:
         numbers = [n for n in rows for _ in views]
-        source, edited, _ = reader._read(numbers, views * len(rows))
+        source, edited, _ = reader.read(numbers, views * len(rows))
         shape = (len(rows), len(views))
         encoded = {
             "source": encode_mode(base.vae, source),
-            "moments": encode_moments(base.vae, edited),
+            "moments": base.posterior(edited),
         }
         return {
             key: value.reshape(*shape, *value.shape[1:]).float().cpu().numpy()
@@ -205,7 +217,7 @@ def _cache_latents(
 
 
 def _cache_texts(
-    pairs: ParquetRows, base: EditingModel, settings: TrainSettings, folder: Path, is_main: bool
+    pairs: ParquetRows, base: InstructPix2Pix, settings: TrainSettings, folder: Path, is_main: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of the empty text and each different instruction, and which one a row has."""
     prompts = [
@@ -217,8 +229,8 @@ def _cache_texts(
 
     def fill(rows: range) -> dict[str, np.ndarray]:
         some = [texts[i] for i in rows]
-        encoded = encode_texts(base.tokenizer, base.text_encoder, some)
-        return {"text": encoded.float().cpu().numpy()}
+        states = encode_texts(base, some)
+        return {"text": torch.stack([states[text] for text in some]).float().cpu().numpy()}
 
     length, width = base.tokenizer.model_max_length, base.text_encoder.config.hidden_size
     shapes = {"text": (len(texts), length, width)}
@@ -247,7 +259,3 @@ def _computed(network: Any) -> dict[str, Any]:
     device = network.device.type
     threads = torch.get_num_threads() if device == "cpu" else None
     return {"computed in": str(network.dtype), "device": device, "threads": threads}
-
-
-def _parts(pixels: np.ndarray, size: int) -> list[np.ndarray]:
-    return [pixels[i : i + size] for i in range(0, len(pixels), size)]

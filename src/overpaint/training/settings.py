@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from overpaint.artifact import FREE, LAST
+from overpaint.sampler import SamplerSettings
 
 LrSchedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
@@ -198,6 +199,13 @@ class TrainSettings(LoopSettings, frozen=True):
         json_schema_extra=LAST,
         description="Number format in which the model is stored.",
     )
+
+    @property
+    def sampler(self) -> SamplerSettings:
+        """How the validation sheets are sampled, and what the model is stored with."""
+        names = SamplerSettings.model_fields.keys() & type(self).model_fields.keys()
+        own = {name: getattr(self, name) for name in names if name != "resolution"}
+        return SamplerSettings(**own)
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:

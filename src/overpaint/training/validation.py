@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import nn
 
-from overpaint.contact_sheets import Cell, contact_sheet
-from overpaint.diffusion.guidance import Scales, plan_branches
-from overpaint.diffusion.prediction import edit_prediction
-from overpaint.diffusion.sampling import denoise, draw_noise, seeded_generators
+from overpaint.contact_sheets import Cell, contact_sheet, in_words
+from overpaint.diffusion.sampling import SampleRow, sample
+from overpaint.families.contract import TrainableModel
 from overpaint.images import save_image
-from overpaint.models import EditingModel
 from overpaint.seeds import derive_seed
 from overpaint.training.augmentation import View, see
-from overpaint.training.encoding import decode, encode_mode, encode_texts
 from overpaint.training.settings import TrainSettings
 
 
@@ -28,7 +27,7 @@ class ValidationSheets:
     """Draws `folder/step-NNNNNNN.png` from held-out `pairs` whenever it is called."""
 
     pairs: Sequence[tuple[Image.Image, Image.Image, str]]
-    base: EditingModel
+    base: TrainableModel
     settings: TrainSettings
     folder: Path
 
@@ -43,14 +42,22 @@ class ValidationSheets:
             for i in range(len(instructions))
             for pixels in (original, result, wanted)
         ]
+        options = {
+            f"--{name.replace('_', '-')}": getattr(self.settings, name)
+            for name in ("num_inference_steps", "guidance_scale", "image_guidance_scale", "seed")
+        }
         sheet = contact_sheet(
             cells,
             3,
             title=f"step {done}",
+            subtitle=in_words(options),
             column_headers=("original", "result", "wanted"),
             row_headers=instructions,
         )
-        save_image(sheet, self.folder / f"step-{done:07d}.png")
+        made = {"step": done, "model": self.settings.model, "options": options}
+        save_image(
+            sheet, self.folder / f"step-{done:07d}.png", metadata={"overpaint": json.dumps(made)}
+        )
         return {
             "validation_mse": float(np.mean((result - wanted) ** 2) / 4),
             "validation_mse_of_input": float(np.mean((original - wanted) ** 2) / 4),
@@ -61,20 +68,15 @@ class ValidationSheets:
         return np.stack([see(pair[which], View(side), side) for pair in self.pairs])
 
     def _edit(self, unet: nn.Module, original: np.ndarray, instructions: list[str]) -> np.ndarray:
-        base, settings = self.base, self.settings
-        source = encode_mode(base.vae, original)
-        text = encode_texts(base.tokenizer, base.text_encoder, instructions)
-        null_text = encode_texts(base.tokenizer, base.text_encoder, [""])
-        seeds = [derive_seed(settings.seed, "validation", i) for i in range(len(source))]
-        generators = seeded_generators(seeds)
-        noise = draw_noise(source.shape[1:], generators, source.device, source.dtype)
-        scheduler = type(base.scheduler).from_config(base.scheduler.config)
-        scheduler.set_timesteps(settings.num_inference_steps)
-        scales = Scales(settings.guidance_scale, settings.image_guidance_scale)
-        plan = plan_branches([scales] * len(source), source.device)
-        predict = edit_prediction(unet, plan, source, text, null_text)
-        latents = denoise(predict, scheduler, noise, generators)
-        pixels: np.ndarray = decode(base.vae, latents).float().clamp(-1, 1).cpu().numpy()
+        settings, model = self.settings, self.base.with_network(unet)
+        source = torch.from_numpy(original)
+        rows = [
+            SampleRow(derive_seed(settings.seed, "validation", i), settings.sampler)
+            for i in range(len(source))
+        ]
+        size = settings.resolution, settings.resolution
+        latents = sample(model, model.condition(source, instructions), rows, size).latents
+        pixels: np.ndarray = model.decode(latents, size).float().clamp(-1, 1).cpu().numpy()
         return pixels
 
 

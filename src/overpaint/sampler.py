@@ -1,9 +1,12 @@
 """The settings of a sampler, written once (nothing heavy is imported here).
 
-The Editor, the command line, recipes, evaluation and the server all take theirs from this model.
+The Editor, the families of editors, the command line, recipes, evaluation and the server all take
+theirs from this model.
 """
 
 from __future__ import annotations
+
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
@@ -37,3 +40,15 @@ class SamplerSettings(BaseModel, extra="forbid", frozen=True):
         description="Longer side, in pixels, at which the picture is edited. "
         "Left out, it is the size that the model was made for.",
     )
+
+    def given(self) -> dict[str, Any]:
+        """What is not left out, by name."""
+        return self.model_dump(exclude_none=True)
+
+    def over(self, defaults: SamplerSettings) -> Self:
+        """These settings, with those of `defaults` where one is left out."""
+        return self.model_copy(update={**defaults.given(), **self.given()})
+
+
+PAPER = SamplerSettings(num_inference_steps=50, guidance_scale=7.5, image_guidance_scale=1.5)
+"""What a model that says nothing of itself is edited with: the figures of arXiv:2211.09800."""
