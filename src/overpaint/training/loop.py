@@ -181,7 +181,7 @@ class _Run:
         if settings.compile:
             model.compile()
         wrapped, prepared = accelerator.prepare(model, optimizer)
-        log = Log(out / "log.jsonl")
+        log = Log(out)
         meter = Meter(accelerator)
         return cls(accelerator, model, wrapped, prepared, ema, settings, out, log, meter)
 
