@@ -44,7 +44,7 @@ EDITS: dict[str, list[str]] = {
     ],
     "no text": [HOUSE, "add a cat", "--guidance-scale", "0", "--image-guidance-scale", "1.5"],
     "sweep": [
-        *(HOUSE, "make the background pink", "--sweep"),
+        *(HOUSE, "make the background pink", "--sweep", "--singles"),
         *("--guidance-scale", "2,4", "--image-guidance-scale", "1,1.5", "--steps", "5"),
     ],
     "many pictures": [HOUSE, CAT, "-i", "make it night", "--steps", "7", "--seed", "11"],
@@ -116,6 +116,11 @@ def picture(path: Path) -> str:
     return sha(repr(pixels.shape).encode() + pixels.tobytes())
 
 
+def is_sheet(file: Path) -> bool:
+    """Whether a picture is the contact sheet of those beside it, whose layout may change."""
+    return any(file.parent.glob(f"{file.stem}-*{file.suffix}"))
+
+
 def rows(folder: Path) -> str:
     """Digest of the values of all rows of a folder of shards."""
     found = hashlib.sha256()
@@ -149,7 +154,8 @@ def edits(work: Path) -> Iterator[tuple[str, Any]]:
         out = work / "edits" / f"{name.replace(' ', '-').replace(',', '')}"
         out.mkdir(parents=True)
         overpaint("edit", *words, "-o", out)
-        yield f"edit: {name}", sorted(picture(file) for file in out.rglob("*.png"))
+        files = [file for file in out.rglob("*.png") if not is_sheet(file)]
+        yield f"edit: {name}", sorted(picture(file) for file in files)
 
 
 def scenes(work: Path) -> Iterator[tuple[str, Any]]:

@@ -40,8 +40,9 @@ from overpaint.pairs.scores import SCORES, Thresholds, choose
 from overpaint.pairs.settings import PairsSettings
 from overpaint.pairs.stage import make_pairs
 from overpaint.recipe import read_block
+from overpaint.report.build import compare_models
 from overpaint.report.comparison import show_difference
-from overpaint.report.schema import OVERALL, Report, compare_models
+from overpaint.report.schema import OVERALL, Report
 from overpaint.rows import TRIPLET_COLUMNS, pair_features
 from overpaint.scenes.examples import SPLITS
 from overpaint.shards import read_pairs, row_key, row_seed, write_card, write_shard

@@ -14,7 +14,7 @@ from PIL import Image
 
 from overpaint import Editor
 from overpaint.contact_sheets import BeforeAfter, before_after
-from overpaint.evaluation.accuracy import benchmark_examples
+from overpaint.evaluation.sources import benchmark_examples
 from overpaint.images import save_image
 
 

@@ -70,6 +70,12 @@ class Recipe(BaseModel):
         default="local", description="where shards are made: in this process, or on a Ray cluster"
     )
     workers: int = Field(default=1, ge=1, description="processes that make shards, on Ray")
+    gpus_per_worker: float | None = Field(
+        default=None,
+        gt=0,
+        description="share of a GPU for each worker on Ray, such as 0.5; null deals the cluster's "
+        "GPUs out evenly, and a cluster without GPUs gives none",
+    )
 
     @field_validator("workers")
     @classmethod
@@ -77,6 +83,13 @@ class Recipe(BaseModel):
         if workers > 1 and info.data.get("engine") == "local":
             raise ValueError("the local engine is one process: set engine: ray for more workers")
         return workers
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _gpus_are_shared_or_whole(cls, gpus: float | None) -> float | None:
+        if gpus is not None and gpus > 1 and gpus % 1:
+            raise ValueError("a worker takes a part of one GPU, or a whole number of them")
+        return gpus
 
     def block(self, name: str, kind: type[BlockT]) -> BlockT:
         """The settings of one stage.
@@ -158,7 +171,7 @@ def read_head(path: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
     return read_recipe(path, dict.fromkeys(STAGES, _Unread), own)
 
 
-_HEAD = ("name", "engine", "workers")
+_HEAD = ("name", "engine", "workers", "gpus_per_worker")
 
 
 class _Unread(BaseModel, extra="allow"):

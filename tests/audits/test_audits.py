@@ -22,8 +22,9 @@ from overpaint.evaluation.cases import Case, CaseSet
 from overpaint.evaluation.scoring import Scorer
 from overpaint.evaluation.settings import EvaluateSettings, SamplingSettings
 from overpaint.metrics.intervals import Estimate
+from overpaint.report.build import make_report, model_report
 from overpaint.report.page import Pictures, render_page
-from overpaint.report.schema import CaseResult, make_report, model_report
+from overpaint.report.schema import CaseResult
 from overpaint.report.sections import CurvePoint, Findings
 
 SETTINGS = EvaluateSettings()  # audits are given the whole block, and take the sampler's part

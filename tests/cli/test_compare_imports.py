@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from overpaint.report.schema import CaseResult, make_report, model_report, write_report
+from overpaint.report.build import make_report, model_report
+from overpaint.report.schema import CaseResult, write_report
 
 HEAVY = ("torch", "diffusers", "transformers", "datasets", "pyarrow")
 

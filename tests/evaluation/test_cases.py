@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from overpaint.errors import UserError
-from overpaint.evaluation.accuracy import benchmark_examples
-from overpaint.evaluation.sources import read_cases, scene_cases
+from overpaint.evaluation.sources import benchmark_examples, read_cases, scene_cases
 from overpaint.metrics.retrieval import is_retrieved
 from overpaint.rows import Pair, pair_features, png_bytes
 from overpaint.scenes.dataset import SceneSet, scene_rows

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from edit_accuracy import METHODS, edit_accuracy
 
-from overpaint.evaluation.accuracy import METHODS, benchmark_examples, edit_accuracy
+from overpaint.evaluation.sources import benchmark_examples
 from overpaint.metrics.pixelwise import psnr
 from overpaint.metrics.retrieval import is_retrieved
 from overpaint.scenes.edits import KINDS, kinds_of
@@ -46,6 +47,7 @@ def test_the_exact_target_scores_one_and_the_input_zero(split: str) -> None:
         assert set(score["retrieval"]) == set(METHODS)
 
 
+@pytest.mark.slow
 def test_the_whole_picture_is_compared_with_the_nearest_right_answer() -> None:
     examples = benchmark_examples(30, 7, "train", version=2)
 
@@ -62,6 +64,7 @@ def test_the_whole_picture_is_compared_with_the_nearest_right_answer() -> None:
     assert exact["overall"]["whole_psnr"] == 60.0
 
 
+@pytest.mark.slow
 def test_noise_is_right_about_once_in_thirty_two() -> None:
     rng = np.random.default_rng(0)
     examples = benchmark_examples(65, 5, "train")

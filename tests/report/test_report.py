@@ -15,11 +15,14 @@ import pytest
 
 from overpaint.errors import UserError
 from overpaint.html.plots import Dot, Point, curve_plot, dot_plot
+from overpaint.metrics.definitions import METRIC
 from overpaint.metrics.intervals import Estimate, estimate
+from overpaint.report.build import make_report, model_report
 from overpaint.report.comparison import in_words, merge_reports, show_value, verdict
 from overpaint.report.page import (
     Pictures,
     ShownCase,
+    ShownEdit,
     against_nothing,
     render_page,
     summary,
@@ -29,8 +32,6 @@ from overpaint.report.schema import (
     CaseResult,
     Comparison,
     Report,
-    make_report,
-    model_report,
     read_report,
     write_report,
 )
@@ -225,10 +226,10 @@ def test_the_report_says_what_the_model_has_seen_in_training(
 def test_every_figure_of_the_page_says_which_way_is_better() -> None:
     page = full_page()
     for title, arrow in (("target retrieval@1", "↑"), ("L2 to the target", "↓")):
-        heads = re.findall(rf"<th[^>]*>{title} (.*?)</th>", page)
+        heads = re.findall(rf"<th[^>]*>{title}&nbsp;(.*?)</th>", page)
         assert len(heads) >= 2
         assert all(arrow in head for head in heads)
-        cells = re.findall(rf'<td class="words">{title} (.*?)</td>', page)
+        cells = re.findall(rf'<td class="words">{title}&nbsp;(.*?)</td>', page)
         assert cells
         assert all(arrow in cell for cell in cells)
     assert "↑ higher is better, ↓ lower is better" in page
@@ -306,14 +307,32 @@ def full_page() -> str:
             )
         },
     )
-    shown = ShownCase(evil, "night", DOT, DOT, DOT, "right")
+    answers = {label: ShownEdit(DOT, ["right", f"{label} {evil}"]) for label in "ab"}
+    shown = ShownCase(evil, "night", DOT, answers, DOT)
     grid = Gallery(title="grid", text=evil, columns=2, heads=["1", "2"], rows=["x"],
                    shots=[Shot(picture=DOT, caption=evil)] * 2)  # fmt: skip
-    return render_page(made, Pictures({"a": {"The best": [shown]}}, {"a": [grid]}))
+    return render_page(made, Pictures({"The best": [shown]}, {"a": [grid]}))
 
 
 def test_the_page_is_one_file_that_asks_for_nothing() -> None:
     check_page(full_page())
+
+
+def test_a_case_stands_once_with_the_pictures_of_all_models_side_by_side() -> None:
+    page = full_page()
+    (case,) = re.findall(r'<figure class="case">.*?</div>', page, re.S)
+    shown = re.findall(r'<img[^>]* alt="([^"]*)"', case)
+    assert shown == ["before", "edited by a", "edited by b", "right answer"]
+    assert '<div class="cases" style="--pictures: 4">' in page
+
+
+def test_a_score_is_never_called_by_a_wrong_article() -> None:
+    """Titles begin with any letter ("L2", "CLIP", ...), so no sentence puts "a" before one."""
+    for name in ("l1", "l2", "clip_direction", "clip_text", "untouched_psnr"):
+        rows = [CaseResult(i, f"{i}", "all", "x", {name: 0.1 * i}) for i in range(4)]
+        unedited = model_report(UNEDITED, UNEDITED, None, {}, rows)
+        for sentence in summary(report(("m", rows), ("n", rows), unedited=unedited)):
+            assert f" a {METRIC[name].title}" not in sentence
 
 
 def test_words_of_the_data_are_no_html() -> None:

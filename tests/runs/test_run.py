@@ -103,7 +103,7 @@ def stop_at(words: list[str], folder: Path, pattern: str, with_signal: int) -> t
     log.unlink(missing_ok=True)
     process = started(run_command, words, str(log))
     while process.is_alive() and not (_has_plan(log) and any(folder.glob(pattern))):
-        time.sleep(0.001)
+        time.sleep(0.003)
     if process.is_alive() and process.pid:
         os.kill(process.pid, with_signal)
     process.join()

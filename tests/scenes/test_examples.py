@@ -9,7 +9,7 @@ import pytest
 
 from overpaint.errors import UserError
 from overpaint.scenes.catalogue import COLOURS, catalogue, things
-from overpaint.scenes.edits import EDITS, KINDS
+from overpaint.scenes.edits import EDITS, KINDS, kinds_of
 from overpaint.scenes.examples import SPLITS, candidates, sample_caption, sample_example
 from overpaint.scenes.layout import PLACES
 from overpaint.scenes.phrasings import phrasings
@@ -56,6 +56,12 @@ def test_at_least_twelve_kinds_with_a_fifth_of_their_phrasings_held_out() -> Non
         assert len(seen) >= 8
         assert len(held_out) * 5 >= len(seen) + len(held_out)
         assert not set(seen) & set(held_out)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_every_kind_of_a_version_is_said(version) -> None:
+    for kind in kinds_of(version):
+        assert all(len(phrasings(kind, held_out, version)) >= 2 for held_out in (False, True))
 
 
 @pytest.mark.parametrize("split", SPLITS)

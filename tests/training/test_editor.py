@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from overpaint.cli import main
 from overpaint.errors import UserError
 from overpaint.files import name_aside
+from overpaint.images import saved_metadata
 from overpaint.models.train_rows import read_train_rows, stored_digest
 from overpaint.shards import read_pairs
 from overpaint.training.editor import load_base, split_rows, train_editor, work_folder
@@ -105,7 +106,9 @@ def test_a_text_to_image_parent_becomes_a_stock_editing_pipeline(
     log = read_log(work / "log.jsonl")
     assert [line["step"] for line in log if "loss" in line] == [1, 2, 3]
     assert log[-1]["validation_mse_of_input"] > 0
-    assert (work / "sheets/step-0000003.png").is_file()
+    sheet = json.loads(saved_metadata(work / "sheets/step-0000003.png")["overpaint"])
+    assert sheet["step"] == 3
+    assert "--guidance-scale" in sheet["options"]
     assert not [p for p in tmp_path.rglob("*") if p.suffix in (".pt", ".pkl", ".bin", ".pth")]
 
 

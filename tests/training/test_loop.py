@@ -12,7 +12,8 @@ import torch
 from pydantic import ValidationError
 
 from overpaint.errors import UserError
-from overpaint.training.log import Log, read_log
+from overpaint.training import log as log_module
+from overpaint.training.log import JsonLog, Log, read_log
 from overpaint.training.loop import fit
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -133,7 +134,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 
 
 def test_a_torn_line_goes_when_the_log_is_cut_back(tmp_path) -> None:
-    log = Log(tmp_path / "log.jsonl")
+    log = JsonLog(tmp_path)
     for step in (2, 4, 6):
         log.write(step, {"loss": 1.0})
     with log.path.open("a") as stream:
@@ -167,3 +168,28 @@ def test_two_processes_are_one(tmp_path) -> None:
         torch.testing.assert_close(newest.parts["ema"][name], tensor, atol=1e-5, rtol=1e-4)
     steps = [line["step"] for line in read_log(tmp_path / "two/log.jsonl")]
     assert steps == [4, 8, 12]
+
+
+def test_another_tracker_sees_the_same_metrics(tmp_path, monkeypatch) -> None:
+    class Seen:
+        def __init__(self, folder: Path) -> None:
+            self.calls: list[tuple[object, ...]] = []
+            found.append(self)
+
+        def truncate(self, step: int) -> None:
+            self.calls.append(("truncate", step))
+
+        def write(self, step: int, metrics: dict[str, float]) -> None:
+            self.calls.append((step, metrics))
+
+        def flush(self) -> None:
+            self.calls.append(("flush",))
+
+    found: list[Seen] = []
+    monkeypatch.setattr(log_module, "TRACKERS", (*log_module.TRACKERS, Seen))
+    log = Log(tmp_path)
+    log.truncate(0)
+    log.write(1, {"loss": 0.5})
+    log.flush()
+    assert found[0].calls == [("truncate", 0), (1, {"loss": 0.5}), ("flush",)]
+    assert read_log(tmp_path / "log.jsonl") == [{"step": 1, "loss": 0.5}]

@@ -10,9 +10,9 @@ import typer
 from overpaint.errors import UserError
 from overpaint.recipe import read_settings
 
-Cache = Annotated[Path | None, typer.Option(help="folder of the encoded pictures")]
+Cache = Annotated[Path | None, typer.Option(help="Folder of the encoded pictures.")]
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Train the parts of nano.")
-Out = Annotated[Path, typer.Option("-o", "--out", help="folder of the run")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Folder of the run.")]
 
 
 @app.command()
@@ -27,8 +27,11 @@ def autoencoder(recipe: Path, out: Out) -> None:
 def clip(
     recipe: Path,
     out: Out,
-    start: Annotated[Path | None, typer.Option("--start-from", help="a run to go on from")] = None,
-    autoencoder: Annotated[Path | None, typer.Option(help="its run, for drawn pictures")] = None,
+    start: Annotated[Path | None, typer.Option("--start-from", help="A run to go on from.")] = None,
+    autoencoder: Annotated[
+        Path | None,
+        typer.Option(help="Run of the autoencoder: train on pictures that went through it."),
+    ] = None,
 ) -> None:
     """Train tokenizer and CLIP: OUT/tokenizer and OUT/model."""
     from nano.clip import ClipRecipe, train_clip

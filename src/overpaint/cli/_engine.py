@@ -25,4 +25,8 @@ def read_engine(
 
     head = read_head(recipe, overrides)
     chosen = kind or head.engine
-    return Engine(chosen, workers or (head.workers if chosen == head.engine else 1))
+    return Engine(
+        chosen,
+        workers or (head.workers if chosen == head.engine else 1),
+        gpus_per_worker=head.gpus_per_worker,
+    )

@@ -10,9 +10,11 @@ from __future__ import annotations
 import io
 import math
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 from PIL import ImageDraw, ImageFont
 
@@ -30,6 +32,11 @@ _SYSTEM_FONTS = (
 _ELLIPSIS = "…"
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _NO_CHARACTER = "\uffff"  # never assigned, so every font draws its "missing" glyph
+
+
+def in_words(options: Mapping[str, Any]) -> str:
+    """Options as on a command line; a line break never parts an option from its value."""
+    return " ".join(f"{name}{_NO_BREAK}{_value(value)}" for name, value in options.items())
 
 
 def line_height(size: int) -> int:
@@ -116,6 +123,10 @@ def font_for(text: str, size: int) -> Font:
     others = (_system_font(name, size) for name in _SYSTEM_FONTS)
     fonts = [own, *(font for font in others if font is not None)]
     return min(fonts, key=lambda font: _missing(font, letters))
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _drawable(text: str) -> str:

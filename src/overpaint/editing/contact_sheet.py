@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from overpaint.contact_sheets import Cell, contact_sheet
+from overpaint.contact_sheets import Cell, contact_sheet, in_words
 
 if TYPE_CHECKING:
     from overpaint.families.contract import Edit
 
 _COLUMNS = 5
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 SEED, TEXT_SCALE, IMAGE_SCALE = "--seed", "--guidance-scale", "--image-guidance-scale"
 
 
@@ -94,15 +93,6 @@ def options_of(edit: Edit) -> dict[str, Any]:
         TEXT_SCALE: edit.guidance_scale,
         IMAGE_SCALE: edit.image_guidance_scale,
     }
-
-
-def in_words(options: Mapping[str, Any]) -> str:
-    """Options as on a command line; a line break never parts an option from its value."""
-    return " ".join(f"{name}{_NO_BREAK}{_value(value)}" for name, value in options.items())
-
-
-def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _shared(edits: Sequence[Edit]) -> dict[str, Any]:

@@ -63,3 +63,5 @@ class Engine:
     workers: int = 1
     address: str | None = None
     """of a running Ray cluster; None starts one on this machine for as long as the run takes"""
+    gpus_per_worker: float | None = None
+    """share of a GPU that a worker on Ray takes; None deals the cluster's GPUs out evenly"""

@@ -48,13 +48,14 @@ def make_on_ray(
             try:
                 task = left.get_nowait()
             except Empty:
+                worker.close()  # its place may be what the successor of a dead one waits for
                 return
             ready.put((task.index, task.make(worker.make, count, witness)))
 
     with connected(engine) as (ray, own):
-        needs = _needs(ray, own, engine.workers)
+        place = needs(ray, own, engine)
         some = range(min(engine.workers, len(tasks)))
-        workers = [_Worker(ray, job.open_stage, needs) for _ in some]
+        workers = [_Worker(ray, job.open_stage, place) for _ in some]
         threads = ThreadPoolExecutor(len(workers))
         try:
             yield from _as_ready(ready, len(tasks), [threads.submit(work, w) for w in workers])
@@ -86,12 +87,25 @@ class _Actor:
     def __init__(self) -> None:
         self.rows_tried = 0
 
-    def open(self, open_stage: Callable[[], Stage], folder: str) -> None:
-        """Load the models; their paths are taken from `folder`, as where the run was started."""
+    def open(self, open_stage: Callable[[], Stage], folder: str, home: str) -> None:
+        """Load the models; their paths are taken from `folder`, as where the run was started.
+
+        Raises:
+            UserError: the stage says so; on another node than `home` with the node's address.
+        """
         if os.path.isdir(folder):
             os.chdir(folder)
-        with fixed_threads():
-            self.stage = open_stage()
+        try:
+            with fixed_threads():
+                self.stage = open_stage()
+        except UserError as error:
+            node = _node()
+            if node == home:
+                raise
+            raise UserError(
+                f"on the node {node}: {str(error).rstrip('.')} (models and inputs must lie under "
+                "the same path on every node, or be hub ids)."
+            ) from error
 
     def make(self, rows: Sequence[Row]) -> Made:
         """Make one shard."""
@@ -114,6 +128,7 @@ class _Worker:
         self.ray, self.open_stage, self.needs = ray, open_stage, needs
         self.died = (
             ray.exceptions.RayActorError,
+            ray.exceptions.NodeDiedError,
             ray.exceptions.ObjectLostError,
             ray.exceptions.OutOfMemoryError,
         )
@@ -130,7 +145,7 @@ class _Worker:
         for _ in range(TRIES):
             opened = False
             try:
-                self._call(self._start().open, self.open_stage, os.getcwd())
+                self._call(self._start().open, self.open_stage, os.getcwd(), _node())
                 opened = True
                 return
             except self.died:
@@ -188,17 +203,34 @@ class _Worker:
             raise error.cause from error
 
 
-def _needs(ray: Any, own: bool, workers: int) -> dict[str, float]:
+def needs(ray: Any, own: bool, engine: Engine) -> dict[str, float]:
     """What each worker takes of the cluster: its processors, and its share of the GPUs.
 
-    A cluster of our own counts workers, not processors.
+    A cluster of our own counts workers, not processors. Without any GPU the share is 0.
 
     Raises:
-        UserError: the cluster has not even enough for one.
+        UserError: no node of the cluster has enough for one worker.
     """
-    have = ray.cluster_resources()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = 1 if own else THREADS
-    if have.get("CPU", 0) < cpus:
-        raise UserError(f"the Ray cluster has no {cpus} processors for a worker: add a node to it.")
-    gpus = have.get("GPU", 0)
-    return {"num_cpus": cpus, "num_gpus": 1 / math.ceil(workers / gpus) if gpus else 0}
+    if max((node.get("CPU", 0) for node in nodes), default=0) < cpus:
+        raise UserError(
+            f"no node of the Ray cluster has {cpus} processors for a worker: add one that has."
+        )
+    gpus = sum(node.get("GPU", 0) for node in nodes)
+    if not gpus:
+        return {"num_cpus": cpus, "num_gpus": 0}
+    share = engine.gpus_per_worker or 1 / math.ceil(engine.workers / gpus)
+    if share > (most := max(node.get("GPU", 0) for node in nodes)):
+        raise UserError(
+            f"gpus_per_worker: {share:g} is more than any node of the Ray cluster has ({most:g})."
+        )
+    return {"num_cpus": cpus, "num_gpus": share}
+
+
+def _node() -> str:
+    """The address of the node of the cluster that this process is on."""
+    import ray
+
+    address: str = ray.util.get_node_ip_address()
+    return address

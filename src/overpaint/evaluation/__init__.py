@@ -7,5 +7,5 @@ edits         cases through an editor             scoring      all metrics of ed
 case_stage    both, in shards                     baseline     the row "return the input"
 judges        the CLIP and DINO that judge        cache        results that a rerun takes
 audit         what an audit is given and gives    shown_cases  the page's pictures
-evaluate      all of it                           accuracy     retrieval@1 beside two baselines
+evaluate      all of it
 """

@@ -17,7 +17,8 @@ from overpaint.evaluation.cache import folder_of
 from overpaint.evaluation.case_stage import CaseStage, run_cases
 from overpaint.evaluation.cases import Case, CaseSet
 from overpaint.evaluation.scoring import Scorer
-from overpaint.report.schema import UNEDITED, ModelReport, model_report
+from overpaint.report.build import model_report
+from overpaint.report.schema import UNEDITED, ModelReport
 
 
 def baseline_stage(cases: CaseSet, scorer: Scorer) -> CaseStage:

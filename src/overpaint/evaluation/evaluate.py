@@ -26,8 +26,9 @@ from overpaint.models import find_model, pick_device, pick_dtype
 from overpaint.models.origin import model_origin
 from overpaint.models.train_rows import read_train_rows, row_digest
 from overpaint.recipe import Recipe, lock
-from overpaint.report.page import Pictures, ShownCase, summary, write_page
-from overpaint.report.schema import ModelReport, Report, make_report, model_report, write_report
+from overpaint.report.build import make_report, model_report
+from overpaint.report.page import Pictures, summary, write_page
+from overpaint.report.schema import CaseResult, ModelReport, Report, write_report
 from overpaint.report.sections import Findings
 
 
@@ -84,7 +85,7 @@ def evaluate(
             origin=artifact.origin,
         )
         write_report(report, out)
-        write_page(report, _pictures(found), out / "report.html")
+        write_page(report, _pictures(cases, found), out / "report.html")
         artifact.finish(complete=shared.complete, made=" ".join(summary(report)))
     return report
 
@@ -138,7 +139,9 @@ class _EvaluatedModel:
     """One model's figures and pictures."""
 
     report: ModelReport
-    shown: dict[str, list[ShownCase]]
+    results: Sequence[CaseResult]
+    folder: Path
+    """of the edited pictures"""
     findings: Findings
 
 
@@ -199,7 +202,7 @@ class _Evaluation:
         findings = Findings()
         for audit in audits:
             findings = findings.with_those_of(audit.examine(context))
-        return _EvaluatedModel(report, shown_cases(self.cases, results, place), findings)
+        return _EvaluatedModel(report, results, place, findings)
 
     def _leave_out(self, name: str, error: UserError) -> None:
         self.notes.add(f"{name} was left out: {error}")
@@ -286,10 +289,10 @@ def seen_in_training(model: str, cases: CaseSet) -> list[str] | None:
     return seen
 
 
-def _pictures(found: Sequence[_EvaluatedModel]) -> Pictures:
-    """What the page shows beside the numbers, by a model's label."""
+def _pictures(cases: CaseSet, found: Sequence[_EvaluatedModel]) -> Pictures:
+    """What the page shows beside the numbers."""
     return Pictures(
-        cases={one.report.label: one.shown for one in found},
+        cases=shown_cases(cases, {one.report.label: (one.results, one.folder) for one in found}),
         galleries={
             one.report.label: one.findings.galleries for one in found if one.findings.galleries
         },

@@ -14,7 +14,6 @@ from PIL import Image
 
 from overpaint.cells import bytes_of, pairs_digest, picture_of, text_of, words_of
 from overpaint.errors import UserError
-from overpaint.evaluation.accuracy import benchmark_example
 from overpaint.evaluation.cases import WITHOUT_KIND, Case, CaseSet, of_size
 from overpaint.evaluation.published import read_preset, read_published
 from overpaint.metrics.pixelwise import Pixels
@@ -22,7 +21,10 @@ from overpaint.parquet import ParquetRows
 from overpaint.rows import TRIPLET_COLUMNS
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.dataset import drawn_by
-from overpaint.scenes.examples import Split, candidates
+from overpaint.scenes.edits import kinds_of
+from overpaint.scenes.examples import Example, Split, candidates, sample_example
+from overpaint.scenes.layout import Version
+from overpaint.seeds import derive_seed
 from overpaint.shards import read_pairs
 
 CANDIDATES = 32
@@ -35,10 +37,37 @@ _OF_SCENES = (
 )
 
 
+def benchmark_example(
+    index: int,
+    seed: int,
+    split: Split,
+    world: World = "small",
+    size: int = 64,
+    version: Version = 1,
+) -> Example:
+    """Example `index` of the benchmark; the kinds take turns. None has a seed of training's."""
+    kinds = kinds_of(version)
+    kind = kinds[index % len(kinds)]
+    own = derive_seed(seed, "accuracy", index)
+    return sample_example(own, split, world, size, kinds=(kind,), version=version)
+
+
+def benchmark_examples(
+    count: int,
+    seed: int,
+    split: Split,
+    world: World = "small",
+    size: int = 64,
+    version: Version = 1,
+) -> list[Example]:
+    """`count` examples, as many of each kind as of any other."""
+    return [benchmark_example(i, seed, split, world, size, version) for i in range(count)]
+
+
 def scene_cases(
     count: int, seed: int, split: Split = "heldout", world: World = "small", size: int = 64
 ) -> CaseSet:
-    """Scenes with exact answers: those of `accuracy.benchmark_examples`."""
+    """Scenes with exact answers: those of `benchmark_examples`."""
 
     def read(index: int) -> Case:
         example = benchmark_example(index, seed, split, world, size)

@@ -44,11 +44,6 @@ def everyday_triplets() -> list[Triplet]:
     ]
 
 
-def everyday_captions() -> list[str]:
-    """The everyday captions."""
-    return [triplet.original_prompt for triplet in everyday_triplets()]
-
-
 def scene_triplets(count: int, seed: int = 0) -> Iterator[Triplet]:
     """`count` triplets over scenes of the small world, from the training split.
 

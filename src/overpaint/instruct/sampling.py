@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
@@ -109,49 +110,58 @@ class Rows(LogitsProcessor):  # type: ignore[misc]
         self.structure = structure
         self.matchers = [structure.matcher() for _ in seeds] if structure else None
         self.done = [False] * len(seeds)
+        self.written: list[list[int]] = [[] for _ in seeds]
+        self.held: Tensor | None = None
         self.stopping = _Stopping(self)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """(rows, vocabulary) scores → the same with one finite score a row."""
+        """(rows, vocabulary) scores → the same with one finite score a row.
+
+        The device is read once: which tokens were chosen.
+        """
         scores = scores.float()
-        if self.temperature > 0 and self.penalty != 1:
-            scores = self._penalise(input_ids[:, self.start :], scores)
+        penalised = self.temperature > 0 and self.penalty != 1
+        if penalised:
+            scores = self._penalise(scores)
         if self.matchers is not None and self.structure is not None:
-            allowed = self.structure.allowed(self.matchers, self.done, scores.shape[1])
-            scores = scores.masked_fill(~allowed.to(scores.device), -torch.inf)
+            size = scores.shape[1]
+            allowed = self.structure.allowed(self.matchers, self.done, size, scores.device)
+            scores = scores.masked_fill(~allowed, -torch.inf)
         if self.temperature == 0:
-            chosen = scores.argmax(dim=-1, keepdim=True)
+            chosen = scores.argmax(dim=-1, keepdim=True).cpu()
         else:
             uniform = [torch.rand((), generator=g, dtype=torch.float64) for g in self.generators]
             chosen = choose(scores, torch.stack(uniform), self.temperature, self.top_p)
-        only = torch.full_like(scores, -torch.inf)
-        return only.scatter_(1, chosen, 0.0)
+        for row, token in zip(self.written, chosen[:, 0].tolist(), strict=True):
+            row.append(token)
+        there = chosen.to(scores.device)
+        if penalised and self.held is not None:
+            self.held = torch.cat([self.held, there], dim=1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, there, 0.0)
 
-    def _penalise(self, written: Tensor, scores: Tensor) -> Tensor:
+    def _penalise(self, scores: Tensor) -> Tensor:
         """Divide (multiply, below 0) the scores of tokens that a row holds by the penalty.
 
         As in arXiv:1909.05858, section 4.1, but never for padding, which is no part of a row.
         """
-        scores = scores.clone()
-        for row, prompt in enumerate(self.prompts):
-            held = torch.tensor(sorted({*prompt, *written[row].tolist()}), device=scores.device)
-            values = scores[row, held]
-            scores[row, held] = torch.where(
-                values > 0, values / self.penalty, values * self.penalty
-            )
-        return scores
+        if self.held is None:  # each filled up with its first token: holding it twice is no more
+            rows = [[*row, *[row[0]] * (self.start - len(row))] for row in self.prompts]
+            self.held = torch.tensor(rows, device=scores.device)
+        values = scores.gather(1, self.held)
+        changed = torch.where(values > 0, values / self.penalty, values * self.penalty)
+        return scores.scatter(1, self.held, changed)
 
-    def note(self, input_ids: Tensor) -> list[bool]:
-        """Take note of the tokens that were appended; which rows are done now."""
-        for row, token in enumerate(input_ids[:, -1].tolist()):
+    def note(self) -> list[bool]:
+        """Take note of the tokens that were chosen; which rows are done now."""
+        for row, written in enumerate(self.written):
             if self.done[row]:
                 continue
+            token = written[-1]
             if self.matchers is not None:
                 matcher = self.matchers[row]
                 self.done[row] = not matcher.consume_token(token) or matcher.is_accepting()
             else:
-                tail = input_ids[row, max(self.start, input_ids.shape[1] - 12) :]
-                self.done[row] = END in self.tokenizer.decode(tail)
+                self.done[row] = END in self.tokenizer.decode(written[-12:])
             self.done[row] |= token in self.end_tokens
         return self.done
 
@@ -163,11 +173,13 @@ class _Stopping(StoppingCriteria):  # type: ignore[misc]
         self.rows = rows
 
     def __call__(self, input_ids: Tensor, scores: object, **kwargs: object) -> Tensor:
-        return torch.tensor(self.rows.note(input_ids), device=input_ids.device)
+        return torch.tensor(self.rows.note(), device=input_ids.device)
 
 
 def choose(scores: Tensor, uniform: Tensor, temperature: float, top_p: float) -> Tensor:
     """Draw one token a row from the smallest set whose probability reaches `top_p`.
+
+    Reads the device once, or twice where the likeliest tokens do not reach `top_p`.
 
     Args:
         scores: (rows, vocabulary) float32, -inf for what is not allowed.
@@ -176,20 +188,28 @@ def choose(scores: Tensor, uniform: Tensor, temperature: float, top_p: float) ->
         top_p: in (0, 1] (nucleus sampling, arXiv:1904.09751).
 
     Returns:
-        (rows, 1) int64.
+        (rows, 1) int64, on the CPU.
     """
     scores = scores / temperature
     total = scores.logsumexp(dim=-1, keepdim=True)
     values, tokens = scores.topk(min(_FIRST_TOKENS, scores.shape[1]))
-    if ((values - total).exp().sum(-1) < top_p).any():
+    probabilities, tokens = _read(values - total, tokens)
+    if (probabilities.float().sum(-1) < top_p).any():
         values, tokens = scores.sort(dim=-1, descending=True)
-    probabilities = (values - total).exp().double().cpu()
+        probabilities, tokens = _read(values - total, tokens)
     before = probabilities.cumsum(-1) - probabilities
     kept = probabilities * (before < top_p)
     reached = kept.cumsum(-1)
     wanted = uniform[:, None] * reached[:, -1:]
     place = (reached > wanted).int().argmax(dim=-1, keepdim=True)
-    return tokens.gather(1, place.to(tokens.device))
+    return tokens.gather(1, place)
+
+
+def _read(logarithms: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Probabilities, float64, and tokens, int64, both (rows, n), on the CPU by one copy."""
+    both = torch.cat([logarithms.exp().double(), tokens.double()], dim=1).cpu()
+    probabilities, numbers = both.chunk(2, dim=1)
+    return probabilities.contiguous(), numbers.long()
 
 
 def need_llguidance() -> None:
@@ -223,14 +243,19 @@ class Structure:
             raise ValueError(f"the grammar does not fit this vocabulary: {matcher.get_error()}")
         return matcher
 
-    def allowed(self, matchers: list[LLMatcher], done: list[bool], size: int) -> Tensor:
-        """(rows, size) bool: the tokens that may follow; all of them for rows that are done."""
-        allowed = torch.ones(len(matchers), size, dtype=torch.bool)
-        for row, matcher in enumerate(matchers):
-            if not done[row]:
-                bits = torch.frombuffer(bytearray(matcher.compute_bitmask()), dtype=torch.uint8)
-                places = torch.arange(8, dtype=torch.uint8)
-                mask = ((bits[:, None] >> places) & 1).bool().flatten()
-                allowed[row, : len(mask)] = mask[:size]
-                allowed[row, len(mask) :] = False
-        return allowed
+    def allowed(
+        self, matchers: list[LLMatcher], done: list[bool], size: int, device: torch.device
+    ) -> Tensor:
+        """(rows, size) bool on `device`: the tokens that may follow; for rows that are done any.
+
+        What goes to the device is a bit a token.
+        """
+        masks = [
+            b"" if ended else m.compute_bitmask() for m, ended in zip(matchers, done, strict=True)
+        ]
+        length = max(map(len, masks)) or -(-size // 8)
+        rows = bytearray(b"".join(mask or b"\xff" * length for mask in masks))
+        bits = torch.frombuffer(rows, dtype=torch.uint8).view(len(masks), length).to(device)
+        places = torch.arange(8, dtype=torch.uint8, device=device)
+        allowed = ((bits[:, :, None] >> places) & 1).bool().flatten(1)
+        return F.pad(allowed, (0, max(0, size - allowed.shape[1])))[:, :size]

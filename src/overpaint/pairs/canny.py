@@ -42,12 +42,11 @@ def canny(image: np.ndarray, low: int = 100, high: int = 200) -> np.ndarray:
 def edge_map(pictures: Tensor, low: int, high: int) -> Tensor:
     """Where uint8 pictures (B, H, W, 3) have an edge: bool (B, H, W), on their device.
 
-    `low` and `high` are gradient lengths, |dx| + |dy| of Sobel's sums over 3 x 3 pixels.
+    `low` (at least 0) and `high` are gradient lengths, |dx| + |dy| of Sobel's sums over 3 x 3 pixels.
     """
     dx, dy = _steepest(*_sobel(pictures.permute(0, 3, 1, 2)))
     length = dx.abs() + dy.abs()
-    ridge = _on_ridge(dx, dy, length) & (length > low)
-    return _connected(length > high, ridge)
+    return _connected(length > high, _ridge(dx, dy, length, low))
 
 
 def _sobel(pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,27 +72,26 @@ def _steepest(dx: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
     return right, down
 
 
-def _on_ridge(dx: Tensor, dy: Tensor, length: Tensor) -> Tensor:
-    """Where the gradient is longer than at both neighbours that it points to and comes from.
+def _ridge(dx: Tensor, dy: Tensor, length: Tensor, low: int) -> Tensor:
+    """Where the gradient is longer than `low`, and than at the two neighbours along it; (B, H, W).
 
     Of two equals side by side, the left or the upper one stays; along diagonals, neither.
     """
-    height, width = length.shape[1:]
-    around = F.pad(length, (1, 1, 1, 1))
-
-    def at(down: int, right: int) -> Tensor:
-        return around[:, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
-
-    x, y = dx.abs().int(), dy.abs().int() << _SHIFT
+    row = length.shape[2] + 2  # with a border, so that each pixel has its neighbours
+    around = F.pad(length, (1, 1, 1, 1)).flatten()
+    places = (length.flatten() > low).nonzero()[:, 0]
+    inside = (around > low).nonzero()[:, 0]  # the same pixels in the same order
+    right, down, own = dx.flatten()[places], dy.flatten()[places], around[inside]
+    x, y = right.abs().int(), down.abs().int() << _SHIFT
     bound = x * _TAN_22
-    flat = y < bound
-    steep = y > bound + (x << (_SHIFT + 1))
-    horizontal = (length > at(0, -1)) & (length >= at(0, 1))
-    vertical = (length > at(-1, 0)) & (length >= at(1, 0))
-    falling = (length > at(-1, -1)) & (length > at(1, 1))
-    rising = (length > at(-1, 1)) & (length > at(1, -1))
-    diagonal = torch.where((dx ^ dy) < 0, rising, falling)
-    return torch.where(flat, horizontal, torch.where(steep, vertical, diagonal))
+    flat, steep = y < bound, y > bound + (x << (_SHIFT + 1))
+    diagonal = row + 1 - 2 * ((right ^ down) < 0).long()
+    step = torch.where(flat, 1, torch.where(steep, row, diagonal))
+    after = around[inside + step]
+    stays = (own > around[inside - step]) & ((own > after) | ((flat | steep) & (own == after)))
+    ridge = torch.zeros(length.numel(), dtype=torch.bool, device=length.device)
+    ridge[places] = stays
+    return ridge.view(length.shape)
 
 
 def _connected(strong: Tensor, ridge: Tensor) -> Tensor:

@@ -139,7 +139,7 @@ class SharedAttention:
         cross_fraction: float,
     ) -> None:
         pairs = len(fractions)
-        samples = plan.samples.tolist()
+        samples = plan.samples.cpu().tolist()
         self.own = torch.arange(len(samples))
         self.originals = torch.tensor(_rows_of_originals(plan, pairs))
         self.fractions = torch.tensor(fractions, dtype=torch.float64)[plan.samples.cpu() % pairs]
@@ -159,15 +159,25 @@ class SharedAttention:
             own_columns = torch.stack([mix.own for mix in chosen.values()])
             self.from_original = from_original[:, None].to(device)
             self.own_columns = own_columns[:, None, None].to(device)
+        self.rows_at: list[Tensor | None] = []
         self.maps_of: Tensor | None = None
         self.mixing = False
 
     def before_step(self, step: int, steps: int, latents: Tensor) -> None:
         """Decide, before the U-Net is asked, whose maps each row uses at this step."""
-        replaced = (step < self.fractions * steps) & (self.originals != self.own)
-        rows = torch.where(replaced, self.originals, self.own)
-        self.maps_of = rows.to(latents.device) if bool(replaced.any()) else None
+        if not step:  # laid out at once: a copy at every step would wait for the device
+            self.rows_at = self._lay_out(steps, latents.device)
+        self.maps_of = self.rows_at[step]
         self.mixing = len(self.mixed) > 0 and step < self.cross_fraction * steps
+
+    def _lay_out(self, steps: int, device: torch.device) -> list[Tensor | None]:
+        """For each step the row whose maps each row (R,) uses; None where all use their own."""
+        replaced = torch.arange(steps)[:, None] < self.fractions * steps
+        replaced &= self.originals != self.own
+        rows = torch.where(replaced, self.originals, self.own).to(device)
+        return [
+            row if any_ else None for row, any_ in zip(rows, replaced.any(1).tolist(), strict=True)
+        ]
 
     def __call__(
         self,
@@ -216,7 +226,7 @@ def _rows_of_originals(plan: BranchPlan, pairs: int) -> list[int]:
     rows: list[int] = []
     for part in plan:
         start = len(rows)
-        samples = part.samples.tolist()
+        samples = part.samples.cpu().tolist()
         place = {sample: start + i for i, sample in enumerate(samples)}
         rows += [place[sample % pairs] for sample in samples]
     return rows

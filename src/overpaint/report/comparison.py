@@ -7,17 +7,8 @@ from dataclasses import dataclass
 from overpaint.errors import UserError
 from overpaint.metrics.definitions import METRIC
 from overpaint.metrics.intervals import Difference
-from overpaint.report.schema import (
-    OVERALL,
-    UNEDITED,
-    Cases,
-    Comparison,
-    ModelReport,
-    Report,
-    identities,
-    make_report,
-    of_cases,
-)
+from overpaint.report.build import identities, make_report, of_cases
+from overpaint.report.schema import OVERALL, UNEDITED, Cases, Comparison, ModelReport, Report
 
 
 @dataclass(frozen=True)
@@ -163,8 +154,7 @@ def against_unedited_in_words(comparison: Comparison, metric: str, unedited: flo
         said = f"{model} cannot be told apart from returning"
     mean = show_value(unedited, METRIC[metric].unit)
     said += (
-        f" the input unedited, which has a {METRIC[metric].title} of {mean}"
-        f" ({METRIC[metric].direction})"
+        f" the input unedited, whose {METRIC[metric].title} is {mean} ({METRIC[metric].direction})"
     )
     worse = [
         METRIC[name].title

@@ -28,24 +28,35 @@ _FILES = "page_files"
 
 
 @dataclass(frozen=True)
+class ShownEdit:
+    """What a model made of a case: its picture as a data: address, each of its scores in words."""
+
+    picture: str
+    scores: Sequence[str]
+
+
+@dataclass(frozen=True)
 class ShownCase:
-    """One case on the page: before, after, and where it is known the right answer."""
+    """One case on the page: before, what each model made of it, and where it is known the target."""
 
     instruction: str
     kind: str
     before: str
-    after: str
+    edits: Mapping[str, ShownEdit]
+    """by the model's label"""
     target: str | None
-    words: str
 
 
 @dataclass
 class Pictures:
-    """What the page shows beside the numbers; all by model, pictures as data: addresses."""
+    """What the page shows beside the numbers; pictures are data: addresses."""
 
-    cases: dict[str, dict[str, list[ShownCase]]] = field(default_factory=dict)
+    cases: dict[str, list[ShownCase]] = field(default_factory=dict)
+    """by group: the best, the worst, ..."""
     galleries: dict[str, list[Gallery]] = field(default_factory=dict)
+    """by model"""
     bias: dict[str, list[Shot]] = field(default_factory=dict)
+    """by model"""
 
 
 def write_page(report: Report, pictures: Pictures, path: Path) -> Path:
@@ -71,12 +82,13 @@ def render_page(report: Report, pictures: Pictures) -> str:
             "p": show_p,
             "training": training_in_words,
             "only": only_in_words,
+            "pictures": _pictures_of,
         },
+        script=_read("report.js"),
         report=report,
         rows=_rows(report),
         undefined=_undefined(report),
         pictures=pictures,
-        script=Markup(_read("report.js")),
         metrics=[METRIC[info.name] for info in report.metrics],
         headline=METRIC[report.headline],
         sentences=summary(report),
@@ -107,7 +119,7 @@ def summary(report: Report) -> list[str]:
             )
         else:
             mean = show_value(found.mean, metric.unit)
-            said = f"{model.label} has a {metric.title} of {mean} on {found.count} edits"
+            said = f"The mean {metric.title} of {model.label} is {mean} on {found.count} edits"
         if found.low is not None and found.high is not None:
             low, high = show_value(found.low, metric.unit), show_value(found.high, metric.unit)
             said += f" (95 % interval {low} to {high})"
@@ -154,6 +166,11 @@ def show_p(found: Difference) -> str:
     """The p-value that decides, corrected where it is one of several kinds."""
     p = found.p if found.p_corrected is None else found.p_corrected
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 2 * ALPHA else f"{p:.2f}"
+
+
+def _pictures_of(case: ShownCase) -> int:
+    """How many pictures stand side by side."""
+    return 1 + len(case.edits) + (case.target is not None)
 
 
 def _rows(report: Report) -> list[ModelReport]:
@@ -308,8 +325,8 @@ def _read(name: str) -> str:
     return read_part("overpaint.report", f"{_FILES}/{name}")
 
 
-def scores_in_words(scores: Mapping[str, float | None], names: Sequence[str]) -> str:
-    """The scores of one case in a line."""
+def scores_in_words(scores: Mapping[str, float | None], names: Sequence[str]) -> list[str]:
+    """The scores of one case, each in a few words."""
     said = []
     for name in names:
         value = scores.get(name)
@@ -320,4 +337,4 @@ def scores_in_words(scores: Mapping[str, float | None], names: Sequence[str]) ->
         else:
             metric = METRIC[name]
             said.append(f"{metric.title} {metric.arrow} {show_value(value, metric.unit)}")
-    return ", ".join(said)
+    return said

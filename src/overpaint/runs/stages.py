@@ -78,7 +78,7 @@ class RunStage(Protocol):
 
 def stages_of(recipe: Recipe, folder: Path) -> dict[str, RunStage]:
     """The stages whose blocks the recipe has, in their order."""
-    engine = Engine(recipe.engine, recipe.workers)
+    engine = Engine(recipe.engine, recipe.workers, gpus_per_worker=recipe.gpus_per_worker)
     made: dict[str, RunStage] = {}
     for stage in (Instruct, Pairs, Train, Evaluate):
         settings: Any = getattr(recipe, stage.name, None)

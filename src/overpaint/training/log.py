@@ -1,20 +1,38 @@
-"""The log of a run: one JSON object a line, never two for the same step of a metric."""
+"""The log of a run: one JSON object a line, never two for the same step of a metric.
+
+What else is to see the metrics (TensorBoard, say) is a class like `JsonLog` and its line in
+`TRACKERS`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from overpaint.files import cannot_write, parse_json, write_atomic
 
 
-class Log:
+class Tracker(Protocol):
+    """Whatever sees the metrics of a run; it is made with the run's folder."""
+
+    def truncate(self, step: int) -> None:
+        """Forget what came after `step`: it will be written again."""
+
+    def write(self, step: int, metrics: dict[str, Any]) -> None:
+        """Metrics after `step` optimizer steps."""
+
+    def flush(self) -> None:
+        """Make the disk hold what was written; called before a checkpoint that stands on it."""
+
+
+class JsonLog:
     """`log.jsonl`: each line holds `step` (optimizer steps done) and metrics."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "log.jsonl"
 
     def truncate(self, step: int) -> None:
         """Keep the lines up to `step`: what came later will be logged again.
@@ -43,6 +61,31 @@ class Log:
         if self.path.exists():
             with self.path.open("a") as stream:
                 os.fsync(stream.fileno())
+
+
+TRACKERS: tuple[Callable[[Path], Tracker], ...] = (JsonLog,)
+
+
+class Log:
+    """All `TRACKERS` of a run, as one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.trackers = [open_tracker(folder) for open_tracker in TRACKERS]
+
+    def truncate(self, step: int) -> None:
+        """See `Tracker`."""
+        for tracker in self.trackers:
+            tracker.truncate(step)
+
+    def write(self, step: int, metrics: dict[str, Any]) -> None:
+        """See `Tracker`."""
+        for tracker in self.trackers:
+            tracker.write(step, metrics)
+
+    def flush(self) -> None:
+        """See `Tracker`."""
+        for tracker in self.trackers:
+            tracker.flush()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

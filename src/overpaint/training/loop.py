@@ -181,7 +181,7 @@ class _Run:
         if settings.compile:
             model.compile()
         wrapped, prepared = accelerator.prepare(model, optimizer)
-        log = Log(out / "log.jsonl")
+        log = Log(out)
         meter = Meter(accelerator)
         return cls(accelerator, model, wrapped, prepared, ema, settings, out, log, meter)
 
@@ -245,25 +245,25 @@ class _Run:
         )
         # Dropout layers draw from the global generator: seeded here, it needs no saving either.
         torch.manual_seed(derive_seed(settings.seed, "global", index, micro, step.process))
-        last = micro + 1 == settings.gradient_accumulation_steps
-        with contextlib.nullcontext() if last else accelerator.no_sync(self.wrapped):
-            with self._attention(), accelerator.autocast():
+        is_last = micro + 1 == settings.gradient_accumulation_steps
+        sync = contextlib.nullcontext() if is_last else accelerator.no_sync(self.wrapped)
+        with sync, self._attention():  # also on the way back: checkpointing computes there again
+            with accelerator.autocast():
                 metrics = loss(self.wrapped, step)
             accelerator.backward(metrics["loss"] / settings.gradient_accumulation_steps)
         return metrics
 
     def _attention(self) -> contextlib.AbstractContextManager[Any]:
         # On the CPU the fused attention's backward pass in bfloat16 is several times slower.
-        on_cpu = self.accelerator.device.type == "cpu"
-        plain = on_cpu and self.accelerator.mixed_precision == "bf16"
-        return sdpa_kernel(SDPBackend.MATH) if plain else contextlib.nullcontext()
+        kind = (self.accelerator.device.type, self.accelerator.mixed_precision)
+        plain = sdpa_kernel(SDPBackend.MATH)
+        return plain if kind == ("cpu", "bf16") else contextlib.nullcontext()
 
     def _clip(self) -> Tensor | None:
         if self.settings.max_grad_norm is None:
             return None
-        norm: Tensor | None = self.accelerator.clip_grad_norm_(
-            self.model.parameters(), self.settings.max_grad_norm
-        )
+        most, weights = self.settings.max_grad_norm, self.model.parameters()
+        norm: Tensor | None = self.accelerator.clip_grad_norm_(weights, most)
         return norm
 
     def after_step(self, done: int, validate: Validate | None, progress: Progress | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from overpaint.contact_sheets import Cell, contact_sheet
+from overpaint.contact_sheets import Cell, contact_sheet, in_words
 from overpaint.diffusion.sampling import SampleRow, sample
 from overpaint.families.contract import TrainableModel
 from overpaint.images import save_image
@@ -41,14 +42,22 @@ class ValidationSheets:
             for i in range(len(instructions))
             for pixels in (original, result, wanted)
         ]
+        options = {
+            f"--{name.replace('_', '-')}": getattr(self.settings, name)
+            for name in ("num_inference_steps", "guidance_scale", "image_guidance_scale", "seed")
+        }
         sheet = contact_sheet(
             cells,
             3,
             title=f"step {done}",
+            subtitle=in_words(options),
             column_headers=("original", "result", "wanted"),
             row_headers=instructions,
         )
-        save_image(sheet, self.folder / f"step-{done:07d}.png")
+        made = {"step": done, "model": self.settings.model, "options": options}
+        save_image(
+            sheet, self.folder / f"step-{done:07d}.png", metadata={"overpaint": json.dumps(made)}
+        )
         return {
             "validation_mse": float(np.mean((result - wanted) ** 2) / 4),
             "validation_mse_of_input": float(np.mean((original - wanted) ** 2) / 4),

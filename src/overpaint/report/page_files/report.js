@@ -23,3 +23,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+
+// Says of a table that is wider than the page that it goes on.
+const mark = () => {
+  for (const box of document.querySelectorAll(".wide")) {
+    box.classList.toggle("scrolls", box.scrollWidth > box.clientWidth + 1);
+  }
+};
+mark();
+addEventListener("resize", mark);
+document.addEventListener("toggle", mark, true);
