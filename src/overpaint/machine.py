@@ -89,7 +89,11 @@ def _torch() -> tuple[Finding, list[Device]]:
     except (ImportError, OSError) as error:
         text = f"torch cannot be imported ({error}); install it again: pip install torch."
         return Finding("torch", "broken", text), []
-    devices = [Device("cpu", platform.processor() or "CPU", memory_bytes(), _cpu_has_bf16())]
+    from overpaint.models.devices import processor_computes_bfloat16
+
+    devices = [
+        Device("cpu", platform.processor() or "CPU", memory_bytes(), processor_computes_bfloat16())
+    ]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         bf16 = properties.major >= 8  # emulated before Ampere
@@ -203,14 +207,6 @@ def memory_bytes() -> int:
         if text.isdigit():
             return min(machine, int(text))
     return machine
-
-
-def _cpu_has_bf16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.machine() == "arm64"
-    return "avx512_bf16" in flags or "amx_bf16" in flags or " bf16" in flags
 
 
 def _abilities(devices: list[Device], nano_works: bool) -> list[str]:

@@ -24,7 +24,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def editor(folder) -> Editor:
-    return Editor.from_pretrained(folder, device="cpu")
+    return Editor.from_pretrained(folder, device="cpu", dtype="float32")
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_gives_the_picture_of_the_stock_pipeline(folder, stock, scheduler, s_t, 
     import diffusers
 
     kind = getattr(diffusers, scheduler)
-    ours = Editor.from_pretrained(folder, device="cpu")
+    ours = Editor.from_pretrained(folder, device="cpu", dtype="float32")
     ours.model.scheduler = kind.from_config(ours.model.scheduler.config)
     stock.scheduler = kind.from_config(stock.scheduler.config)
     scales = {"guidance_scale": s_t, "image_guidance_scale": s_i}
@@ -176,7 +176,7 @@ def test_arrays_paths_and_pil_are_the_same_picture(editor, tmp_path):
 
 
 def test_the_models_own_settings_are_the_defaults(editor, folder):
-    own = Editor.from_pretrained(folder, device="cpu")
+    own = Editor.from_pretrained(folder, device="cpu", dtype="float32")
     own.model.defaults = defaults_of(4, 2.0, 1.2)
     named = {"guidance_scale": 2.0, "image_guidance_scale": 1.2}
     assert (
@@ -274,7 +274,7 @@ def test_a_picture_without_room_for_an_edit_is_refused(editor, size):
 
 
 def test_a_picture_of_nan_is_an_error_and_not_a_black_square(folder):
-    broken = Editor.from_pretrained(folder, device="cpu")
+    broken = Editor.from_pretrained(folder, device="cpu", dtype="float32")
     with torch.no_grad():
         broken.model.unet.conv_out.bias.fill_(float("nan"))
     with pytest.raises(UserError, match="not a number"):

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def editor(folder):
-    return Editor.from_pretrained(folder, device="cpu")
+    return Editor.from_pretrained(folder, device="cpu", dtype="float32")
 
 
 def picture(number: int, size: tuple[int, int] = (32, 32)) -> Image.Image:
@@ -143,3 +143,17 @@ def test_texts_of_the_loop_are_encoded_once_a_batch(editor, monkeypatch):
     editor.edit_each(picture(1), ["make it night", "add a red apple"], num=3, num_inference_steps=1)
     assert shown == [3]
     assert len(encode_texts(editor.model, ["a", "a", ""])) == 2
+
+
+@pytest.mark.parametrize("computes", [True, False])
+def test_bfloat16_is_taken_for_editing_where_the_processor_computes_it(
+    folder, computes, monkeypatch
+):
+    """Training and measuring keep float32, and so does who asks for it."""
+    from overpaint.models.devices import pick_dtype
+
+    monkeypatch.setattr("overpaint.models.devices.processor_computes_bfloat16", lambda: computes)
+    chosen = Editor.from_pretrained(folder, device="cpu").card.dtype
+    assert chosen == ("bfloat16" if computes else "float32")
+    assert Editor.from_pretrained(folder, "cpu", "float32").card.dtype == "float32"
+    assert pick_dtype(None, torch.device("cpu")) == torch.float32

@@ -87,8 +87,8 @@ def edit(
     dtype: Annotated[
         str | None,
         typer.Option(
-            help="Number format: float32, float16 or bfloat16. [default: float16 on a GPU, else "
-            "float32]"
+            help="Number format: float32, float16 or bfloat16. [default: float16 on a GPU, "
+            "bfloat16 on a processor that computes it, else float32]"
         ),
     ] = None,
     as_json: AsJson = False,
@@ -120,6 +120,8 @@ def edit(
 
     editor = Editor.from_pretrained(model, device, dtype)
     loaded = time.perf_counter()
+    if dtype is None and editor.card.dtype == "bfloat16":
+        say("note: this processor computes bfloat16, so it is used; --dtype float32 is exact.")
     used = _used(editor, model, chosen)
     flags = {flag: v for flag, v in given_flags(context).items() if "guidance-scale" not in flag}
     typed = {"--model": model, "--resolution": None, **flags, "--steps": used["steps"]}

@@ -28,6 +28,7 @@ from overpaint.families import load_editor
 from overpaint.families.contract import Card, Driver, Edit, EditModel, EditRequest, Geometry
 from overpaint.families.loop import as_driver
 from overpaint.images import load_image
+from overpaint.models.devices import pick_device, pick_editing_dtype
 
 if TYPE_CHECKING:
     from overpaint.images import ImageSource
@@ -78,13 +79,15 @@ class Editor:
     ) -> Editor:
         """Load `nano`, a diffusers folder, a .safetensors file or a hub id.
 
-        `device` None takes a GPU where there is one; `dtype` None takes float16 there and
-        float32 on the processor.
+        `device` None takes a GPU where there is one; `dtype` None takes float16 there, and on the
+        processor bfloat16 where it computes that, else float32.
 
         Raises:
             UserError: no such model, a broken one, a pickle, one that cannot edit, ...
         """
-        return cls(load_editor(name_or_path, device=device, dtype=dtype))
+        place = pick_device(device)
+        own = pick_editing_dtype(dtype, place)
+        return cls(load_editor(name_or_path, device=place, dtype=own))
 
     @property
     def card(self) -> Card:

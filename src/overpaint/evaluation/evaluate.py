@@ -172,7 +172,7 @@ class _Evaluation:
         found = []
         for label, name in zip(labels(models), models, strict=True):
             try:
-                editor = Editor.from_pretrained(name, device, dtype)
+                editor = _editor(name, device, dtype)
             except UserError as error:
                 self._leave_out(name, error)
                 continue
@@ -238,7 +238,7 @@ def _open_stage(
     dtype: str | None,
 ) -> CaseStage:
     """The model and the judges of a worker in another process."""
-    edit = partial(edit_cases, Editor.from_pretrained(name, device, dtype), settings=settings)
+    edit = partial(edit_cases, _editor(name, device, dtype), settings=settings)
     return CaseStage(edit, cases, load_judges(judges, device))
 
 
@@ -298,3 +298,9 @@ def _pictures(cases: CaseSet, found: Sequence[_EvaluatedModel]) -> Pictures:
         },
         bias={one.report.label: one.findings.changed_people for one in found if one.findings.bias},
     )
+
+
+def _editor(name: str, device: str | None, dtype: str | None) -> Editor:
+    """A model to measure, in float32 on any processor unless another format is asked for."""
+    place = pick_device(device)
+    return Editor.from_pretrained(name, place, pick_dtype(dtype, place))

@@ -65,3 +65,27 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
         )
     chosen: torch.dtype = getattr(torch, DTYPES[name])
     return chosen
+
+
+def pick_editing_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """As `pick_dtype`, but None takes bfloat16 on a processor that computes it.
+
+    For editing alone: evaluation and training stay with float32, so that their figures are the same
+    on every machine.
+    """
+    import torch
+
+    if dtype is None and device.type == "cpu" and processor_computes_bfloat16():
+        return torch.bfloat16
+    return pick_dtype(dtype, device)
+
+
+def processor_computes_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware, by its flags.
+
+    Asked and not timed: a clock would choose otherwise on a busy machine, and so other pictures.
+    """
+    import torch
+
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in names)
