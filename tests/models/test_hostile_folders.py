@@ -13,7 +13,6 @@ from pathlib import Path
 
 import hostile
 import pytest
-import torch
 from hostile import Model, spoiled_numbers, spoiled_tables
 from PIL import Image
 from safetensors.torch import load_file, save_file
