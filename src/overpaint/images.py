@@ -151,9 +151,7 @@ def is_plain(source: object) -> TypeGuard[Image.Image]:
     """Whether `load_image` would copy this picture as it is, and have nothing to say of it."""
     return (
         type(source) is Image.Image  # files that Pillow opened are of other classes
-        and source.mode == "RGB"
-        and not source.info
-        and not source.getexif()
+        and (source.mode, source.info, dict(source.getexif())) == ("RGB", {}, {})
         and min(source.size) >= MIN_SIDE
         and source.width * source.height <= MAX_PIXELS
     )
