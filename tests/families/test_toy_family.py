@@ -14,8 +14,10 @@ from PIL import Image
 from overpaint.cli import main
 from overpaint.editing import Editor, EditRequest
 from overpaint.errors import UserError
-from overpaint.families import FAMILIES, load_editor
+from overpaint.families import FAMILIES, family_of_base, load_editor
+from overpaint.rows import Pair, pair_features
 from overpaint.sampler import SamplerSettings
+from overpaint.shards import write_shard
 from overpaint.training.latents import Batch
 from overpaint.training.loop import fit
 from overpaint.training.loss import EditingLoss
@@ -61,6 +63,35 @@ def test_it_is_evaluated(folder: Path, tmp_path: Path) -> None:
     assert main([*words, "-o", str(tmp_path / "report")]) == 0
     report = json.loads((tmp_path / "report/report.json").read_text())
     assert [len(model["cases"]["key"]) for model in report["models"]] == [3]
+
+
+def test_the_command_trains_it(folder: Path, tmp_path: Path) -> None:
+    rows = [
+        Pair(
+            original_prompt="a",
+            edit_prompt=text,
+            edited_prompt="b",
+            original_image=PICTURE,
+            edited_image=PICTURE.rotate(180),
+        ).to_row()
+        for text in ("turn it round", "make it night") * 6
+    ]
+    write_shard(tmp_path / "pairs", 0, 1, rows, pair_features())
+    words = ["train", str(tmp_path / "pairs"), "--model", str(folder)]
+    words += ["--resolution", "16", "--steps", "3", "--batch-size", "4"]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 0
+    trained, before = load_editor(tmp_path / "out"), load_editor(folder)
+    assert not torch.equal(trained.network.layer.weight, before.network.layer.weight)
+    assert "3 steps" in (tmp_path / "out/README.md").read_text()
+    Editor(trained).edit(PICTURE, "turn it round")
+
+
+def test_a_family_without_a_base_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(toy_family, "load_base")
+    with pytest.raises(UserError, match="cannot be trained"):
+        family_of_base(folder)
 
 
 class Pairs:

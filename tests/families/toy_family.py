@@ -13,6 +13,7 @@ from zlib import crc32
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from overpaint.diffusion.guidance import TEXT, guide, text_asks
@@ -24,6 +25,7 @@ from overpaint.sampler import SamplerSettings
 
 SIDE = 16
 CLASS = "ToyEditPipeline"
+WEIGHTS = "toy.safetensors"
 
 
 class ToyNetwork(nn.Module):
@@ -70,9 +72,27 @@ class ToyModel:
             [request.instruction for request in requests],
         )
 
+    def picture_part(self, pixels):
+        return {"picture": pixels.flatten(2).transpose(1, 2)}
+
+    def text_part(self, texts):
+        return {"text": torch.tensor([crc32(text.encode()) % 100 / 100 for text in texts])}
+
+    def joined(self, pictures, texts, empty):
+        return {**pictures, **texts}
+
     def condition(self, pixels, texts):
-        words = torch.tensor([crc32(text.encode()) % 100 / 100 for text in texts])
-        return {"picture": pixels.flatten(2).transpose(1, 2), "text": words}
+        return {**self.picture_part(pixels), **self.text_part(texts)}
+
+    def encoders(self):
+        return {"pictures": "pixels"}, {"texts": "crc32"}
+
+    def save(self, folder, *, dtype, defaults, about, more):
+        build(folder)
+        save_file(self.network.to(dtype).state_dict(), folder / WEIGHTS)
+        (folder / "README.md").write_text(f"A toy{about}")
+        for name, text in more.items():
+            (folder / name).write_text(text)
 
     def asks(self, settings):
         return text_asks(settings.guidance_scale)
@@ -129,4 +149,11 @@ def build(folder: Path) -> Path:
 def load(name, *, device=None, dtype=None) -> ToyModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return ToyModel(ToyNetwork(), str(name))
+        model = ToyModel(ToyNetwork(), str(name))
+    if (Path(name) / WEIGHTS).is_file():
+        model.network.load_state_dict(load_file(Path(name) / WEIGHTS))
+    return model
+
+
+def load_base(name, device, *, resolution, seed, unet=None) -> ToyModel:
+    return load(name)

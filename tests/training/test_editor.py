@@ -74,10 +74,10 @@ def test_the_loss_is_equation_2_with_dropout(
         a = float(base.scheduler.alphas_cumprod[times[i]])
         zt = math.sqrt(a) * z0 + math.sqrt(1 - a) * noises[i, 1]
         v = math.sqrt(a) * noises[i, 1] - math.sqrt(1 - a) * z0
-        source = torch.tensor(batches.latents["source"][row, flip])
-        text = torch.tensor(batches.texts[batches.text_of_row[row]])
+        source = torch.tensor(batches.latents["picture"][row, flip])
+        text = torch.tensor(batches.texts["text"][batches.text_of_row[row]])
         if u[i, 4] < 0.6:
-            text = batches.null_text[0]
+            text = batches.empty["text"][0]
         if 0.3 <= u[i, 4] < 0.9:
             source = torch.zeros_like(source)
         with torch.no_grad():
@@ -153,8 +153,8 @@ def test_what_training_cuts_or_lacks_is_said(
     few = settings(steps=1, validation_pairs=2)
     train_editor(tmp_path / "pairs", editing_base, tmp_path / "out", few)
     said = capsys.readouterr().err
-    assert "note: 2 instructions are longer than the" in said
-    assert "'make it red make it red" in said
+    assert "note: the instruction 'make it red make it red" in said
+    assert said.count("is too long: the model reads its first") == 2
     assert "note: 5 pairs are too few to keep one in ten for validation" in said
 
 

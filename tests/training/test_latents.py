@@ -16,9 +16,10 @@ from torch import nn
 from overpaint.digests import digest
 from overpaint.errors import UserError
 from overpaint.models.encoding import decode, encode_mode, encode_texts, sample_target
+from overpaint.models.fingerprints import hash_weights
 from overpaint.rows import pair_features
 from overpaint.shards import read_pairs, write_shard
-from overpaint.training.cache import cached_arrays, hash_weights
+from overpaint.training.cache import cached_arrays
 from overpaint.training.editor import load_base
 from overpaint.training.latents import Batch, EncodedBatches, precompute, read_pair
 from overpaint.training.loss import EditingLoss
@@ -113,8 +114,8 @@ def test_half_the_samples_are_mirrored_each_for_itself(
     cached = precompute(pairs, "data", base, s, tmp_path)
     u = torch.tensor([[0.1, 0, 0, 0], [0.9, 0, 0, 0]])
     mirrored, plain = cached.take(torch.tensor([3, 3]), u).condition["picture"]
-    assert torch.equal(mirrored, torch.tensor(cached.latents["source"][3, 1]))
-    assert torch.equal(plain, torch.tensor(cached.latents["source"][3, 0]))
+    assert torch.equal(mirrored, torch.tensor(cached.latents["picture"][3, 1]))
+    assert torch.equal(plain, torch.tensor(cached.latents["picture"][3, 0]))
     assert not torch.equal(mirrored, plain)
 
 

@@ -26,13 +26,14 @@ from overpaint.diffusion.conditioning_dropout import drop_text
 from overpaint.diffusion.processes import AlphaBar
 from overpaint.errors import UserError
 from overpaint.models.encoding import encode_mode
+from overpaint.models.fingerprints import hash_tokenizer, hash_weights
 from overpaint.models.loading import from_folder, load_network
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.examples import is_held_out, sample_caption
 from overpaint.scenes.layout import Scene, Version
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
-from overpaint.training.cache import Fill, cached_arrays, hash_tokenizer, hash_weights
+from overpaint.training.cache import Fill, cached_arrays
 from overpaint.training.settings import LoopSettings
 from overpaint.training.step import Step
 

@@ -29,11 +29,11 @@ from nano.text import MAX_TOKENS, train_tokenizer
 from overpaint.digests import digest
 from overpaint.errors import UserError
 from overpaint.files import dir_aside
+from overpaint.models.fingerprints import hash_weights
 from overpaint.models.loading import from_folder, load_network
 from overpaint.scenes.catalogue import World, catalogue
 from overpaint.scenes.examples import Example, sample_example
 from overpaint.scenes.layout import PLACES, Version
-from overpaint.training.cache import hash_weights
 from overpaint.training.checkpoints import read_newest
 from overpaint.training.loop import fit
 from overpaint.training.settings import LoopSettings

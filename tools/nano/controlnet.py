@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from nano.captioned import Captioned, CaptionedRecipe, cached_array, load_parts, take
 from overpaint.errors import UserError
 from overpaint.files import dir_aside
+from overpaint.models.fingerprints import hash_weights
 from overpaint.models.loading import load_network
 from overpaint.pairs.canny import canny
 from overpaint.seeds import derive_seed
-from overpaint.training.cache import hash_weights
 from overpaint.training.loop import fit, make_accelerator
 from overpaint.training.step import Step
 

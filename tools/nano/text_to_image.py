@@ -21,9 +21,9 @@ from nano.captioned import CaptionedRecipe, Parts, load_parts
 from overpaint.contact_sheets import Cell, contact_sheet
 from overpaint.images import save_image
 from overpaint.models import quiet_libraries, save_pipeline
+from overpaint.models.fingerprints import hash_weights
 from overpaint.sampler import SamplerSettings
 from overpaint.seeds import derive_seed
-from overpaint.training.cache import hash_weights
 from overpaint.training.loop import fit, make_accelerator
 from overpaint.training.step import Step
 

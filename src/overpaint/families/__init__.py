@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from overpaint.errors import UserError
 from overpaint.models.folders import read_table
 from overpaint.models.names import PARENT
 from overpaint.models.pipelines import fetch_model
@@ -44,10 +45,19 @@ def family_of(name: str | Path) -> ModuleType:
 
 
 def family_of_base(name: str | Path) -> ModuleType:
-    """The same of what training starts from, which may also be PARENT or a folder of parts."""
+    """The same of what training starts from, which may also be PARENT or a folder of parts.
+
+    Raises:
+        UserError: there is no such model, or its family cannot be trained.
+    """
     if str(name) == PARENT or (Path(name).is_dir() and not (Path(name) / INDEX).is_file()):
         return import_module(DEFAULT)
-    return family_of(name)
+    family = family_of(name)
+    if not hasattr(family, "load_base"):
+        raise UserError(
+            f"{name} is of a family of editors that cannot be trained: give another base."
+        )
+    return family
 
 
 def _module(place: Path) -> ModuleType:

@@ -6,9 +6,9 @@ Two levels: a `Driver` is whatever can edit (our loop, a stock pipeline, a hoste
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from PIL import Image
 
@@ -16,6 +16,9 @@ from overpaint.diffusion.sampling import BeforeStep, Condition, Denoiser
 from overpaint.sampler import SamplerSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
     from torch import Tensor, nn
 
     from overpaint.diffusion.processes import Process
@@ -180,8 +183,38 @@ class TrainableModel(EditModel, Protocol):
     def with_network(self, network: nn.Module) -> Self:
         """The same model, of which `network` is asked: a wrapper of its own, or averaged weights."""
 
+    def picture_part(self, pixels: Tensor) -> Condition:
+        """What the condition has of pictures alone, a row a picture."""
+
+    def text_part(self, texts: Sequence[str]) -> Condition:
+        """What it has of texts alone, a row a text."""
+
+    def joined(self, pictures: Condition, texts: Condition, empty: Condition) -> Condition:
+        """The condition of B pictures and B texts; `empty` is `text_part` of the empty text."""
+
     def condition(self, pixels: Tensor, texts: Sequence[str]) -> Condition:
-        """As `encode`, of pictures as pixels."""
+        """As `encode`, of pictures as pixels: all three in one."""
+
+    def encoders(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All that the numbers of pictures, and those of texts, depend on, as JSON values."""
+
+    def save(
+        self,
+        folder: Path,
+        *,
+        dtype: torch.dtype,
+        defaults: SamplerSettings,
+        about: str,
+        more: Mapping[str, str],
+    ) -> None:
+        """Write the model to `folder`, whole or not at all, so that the family's `load` opens it.
+
+        `dtype` is that of the stored weights, `about` ends the sentence "An editor ..." of its card,
+        `more` are further text files by name. The model is not trained after that.
+
+        Raises:
+            UserError: the folder cannot be written, or the disk is full.
+        """
 
     def posterior(self, pixels: Tensor) -> Tensor:
         """What is kept of edited pictures, (B, 2C, ...): mean and deviation of their latents."""

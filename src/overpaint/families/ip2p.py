@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,11 +25,14 @@ from overpaint.models.encoding import (
     encode_mode,
     encode_moments,
     encode_pictures,
+    encode_texts,
     sample_target,
 )
+from overpaint.models.fingerprints import computed_in, hash_tokenizer, hash_weights
 from overpaint.models.fitting import check_parts, kind_of_unet
 from overpaint.models.names import PARENT
 from overpaint.models.pipelines import load_model
+from overpaint.models.saving import save_pipeline
 from overpaint.models.stable_diffusion import StableDiffusion
 from overpaint.models.text_to_image import load_text_to_image
 from overpaint.sampler import SamplerSettings
@@ -50,6 +53,15 @@ photographs of many kinds by 7.6 to 48 (median 24), 15 of them above 20.
 
 _SMALL = 256
 """Pixels: models that work above this size have autoencoders that were made for any picture."""
+
+_CARD = """---
+library_name: diffusers
+pipeline_tag: image-to-image
+---
+# {name}
+
+An InstructPix2Pix editor{about}
+"""
 
 
 @dataclass
@@ -121,6 +133,54 @@ class InstructPix2Pix(StableDiffusion):
         latents = encode_pictures(self, pictures)[[place[id(r.image)] for r in requests]]
         texts = self.text_condition([request.instruction for request in requests])
         return {"picture": latents, **texts}
+
+    def picture_part(self, pixels: Tensor) -> Condition:
+        """`picture`: the encoder's mode, unscaled."""
+        return {"picture": encode_mode(self.vae, pixels)}
+
+    def text_part(self, texts: Sequence[str]) -> Condition:
+        """`text`."""
+        states = encode_texts(self, texts)
+        return {"text": torch.stack([states[text] for text in texts])}
+
+    def joined(self, pictures: Condition, texts: Condition, empty: Condition) -> Condition:
+        """`null_text` is the same in every row."""
+        return {**pictures, **texts, "null_text": empty["text"].expand_as(texts["text"])}
+
+    def encoders(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The autoencoder; the text tower and its tokenizer."""
+        pictures = {"vae": hash_weights(self.vae), **computed_in(self.vae)}
+        texts = {
+            "text encoder": hash_weights(self.text_encoder),
+            "tokenizer": hash_tokenizer(self.tokenizer),
+        }
+        return pictures, {**texts, **computed_in(self.text_encoder)}
+
+    def save(
+        self,
+        folder: Path,
+        *,
+        dtype: torch.dtype,
+        defaults: SamplerSettings,
+        about: str,
+        more: Mapping[str, str],
+    ) -> None:
+        """A pipeline folder of stock classes."""
+        self.unet.disable_gradient_checkpointing()
+        for part in (self.unet, self.vae, self.text_encoder):
+            part.eval().cpu()
+        save_pipeline(
+            folder,
+            unet=self.unet,
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            scheduler=self.scheduler,
+            dtype=dtype,
+            defaults=defaults,
+            card=_CARD.format(name=folder.name, about=about),
+            more=more,
+        )
 
     def condition(self, pixels: Tensor, texts: Sequence[str]) -> Condition:
         """The same from pixels."""

@@ -8,8 +8,6 @@ for the chunks' borders are fixed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 import time
@@ -20,14 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from overpaint.artifact import Artifact
 from overpaint.errors import UserError
 from overpaint.files import writing
 from overpaint.progress import Progress
-from overpaint.sealed import read_sealed, seal, write_sealed
+from overpaint.sealed import read_sealed, write_sealed
 
 Fill = Callable[[range], Mapping[str, np.ndarray]]
 _DONE = ".done.json"
@@ -148,21 +144,3 @@ def _sums_done(place: Path, chunk: int) -> list[int]:
     except UserError:
         return []
     return list(record["sums"]) if record is not None and record["chunk"] == chunk else []
-
-
-def hash_weights(model: nn.Module) -> str:
-    """A hash of a module's names, shapes and weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:24]
-
-
-def hash_tokenizer(tokenizer: Any) -> str:
-    """A hash of everything that decides about a fast tokenizer's numbers but padding and length."""
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    return seal({key: value for key, value in state.items() if key not in _PER_CALL})[:24]
-
-
-_PER_CALL = ("padding", "truncation")  # what a tokenizer's last call left there

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -13,10 +13,9 @@ from torch import Tensor
 from overpaint.artifact import Artifact, last_step
 from overpaint.data.cells import pairs_digest
 from overpaint.families import family_of_base
-from overpaint.families.ip2p import InstructPix2Pix
+from overpaint.families.contract import TrainableModel
 from overpaint.files import beside
-from overpaint.models import quiet_libraries, save_pipeline
-from overpaint.models.encoding import cut_texts, shorten
+from overpaint.models import quiet_libraries
 from overpaint.models.origin import model_origin
 from overpaint.models.train_rows import FILE as TRAIN_ROWS
 from overpaint.models.train_rows import as_text, read_train_rows, stored_digest
@@ -63,7 +62,7 @@ def train_editor(
     return out
 
 
-def load_base(model: str | Path, settings: TrainSettings, device: torch.device) -> InstructPix2Pix:
+def load_base(model: str | Path, settings: TrainSettings, device: torch.device) -> TrainableModel:
     """The base in float32, of the family that it belongs to, its network ready to be trained.
 
     `model` is what `models.load_model` takes, or `names.PARENT`. With `settings.unet` the U-Net has
@@ -72,7 +71,7 @@ def load_base(model: str | Path, settings: TrainSettings, device: torch.device) 
     Raises:
         UserError: the base cannot be loaded or does not fit the settings.
     """
-    base: InstructPix2Pix = family_of_base(model).load_base(
+    base: TrainableModel = family_of_base(model).load_base(
         model, device, resolution=settings.resolution, seed=settings.seed, unet=settings.unet
     )
     return base
@@ -123,15 +122,15 @@ def _train(
         batches = EncodedBatches(data, base, settings)
     loss = EditingLoss(base, batches, train_rows, settings.conditioning_dropout)
     if settings.gradient_checkpointing:
-        base.unet.enable_gradient_checkpointing()
+        cast("Any", base.network).enable_gradient_checkpointing()
     validate = _sheets(data, held_out, base, settings, work) if held_out else None
-    train_loop(state, base.unet, loss, settings, work, validate=validate)
+    train_loop(state, base.network, loss, settings, work, validate=validate)
     if state.is_main_process:
         _save(base, settings, out, _train_rows(data, train_rows, base))
         artifact.finish(made=_summary(work, settings))
 
 
-_SHOWN = 3  # instructions that are cut
+_SHOWN = 3  # remarks on instructions
 
 
 def _summary(work: Path, settings: TrainSettings) -> str:
@@ -154,19 +153,14 @@ def split_rows(n_rows: int, settings: TrainSettings) -> tuple[Tensor, list[int]]
 
 
 def _notes(
-    data: ParquetRows, held_out: list[int], base: InstructPix2Pix, settings: TrainSettings
+    data: ParquetRows, held_out: list[int], base: TrainableModel, settings: TrainSettings
 ) -> Iterator[str]:
     """What whoever trains should know of the data, a sentence each."""
     prompts = [text for text in data["edit_prompt"] if isinstance(text, str)]
-    cut = list(cut_texts(base, prompts)) if prompts else []
-    if cut:
-        some = ", ".join(repr(shorten(text)) for text in cut[:_SHOWN]) + ", ..." * (
-            len(cut) > _SHOWN
-        )
-        yield (
-            f"{len(cut)} instructions are longer than the {base.tokenizer.model_max_length} tokens "
-            f"that the model reads, what goes beyond is cut off: {some}."
-        )
+    remarks = list(base.text_remarks(prompts).values()) if prompts else []
+    yield from remarks[:_SHOWN]
+    if len(remarks) > _SHOWN:
+        yield f"the same is true of {len(remarks) - _SHOWN} more instructions."
     if settings.validation_pairs and not held_out:
         yield (
             f"{len(data)} pairs are too few to keep one in ten for validation, so no sheets are "
@@ -175,46 +169,32 @@ def _notes(
 
 
 def _sheets(
-    data: ParquetRows, rows: list[int], base: InstructPix2Pix, settings: TrainSettings, work: Path
+    data: ParquetRows, rows: list[int], base: TrainableModel, settings: TrainSettings, work: Path
 ) -> ValidationSheets:
     return ValidationSheets([read_pair(data, row) for row in rows], base, settings, work / "sheets")
 
 
-def _train_rows(data: ParquetRows, rows: Tensor, base: InstructPix2Pix) -> str:
+def _train_rows(data: ParquetRows, rows: Tensor, base: TrainableModel) -> str:
     """The digests of the pairs trained on, and of those that the base was trained on."""
     trained = (stored_digest(data[row], data.folder) for row in rows.tolist())
-    return as_text([*trained, *(read_train_rows(base.name) or ())])
+    return as_text([*trained, *(read_train_rows(base.card.name) or ())])
 
 
-def _save(base: InstructPix2Pix, settings: TrainSettings, out: Path, rows: str) -> None:
-    base.unet.disable_gradient_checkpointing()
-    for part in (base.unet, base.vae, base.text_encoder):
-        part.eval().cpu()
+def _save(base: TrainableModel, settings: TrainSettings, out: Path, rows: str) -> None:
     with quiet_libraries():
-        save_pipeline(
+        base.save(
             out,
-            unet=base.unet,
-            vae=base.vae,
-            text_encoder=base.text_encoder,
-            tokenizer=base.tokenizer,
-            scheduler=base.scheduler,
             dtype=getattr(torch, settings.save_dtype),
             defaults=settings.sampler,
-            card=_card(base, settings, out.name),
+            about=_about(base, settings),
             more={TRAIN_ROWS: rows},
         )
 
 
-def _card(base: InstructPix2Pix, settings: TrainSettings, name: str) -> str:
+def _about(base: TrainableModel, settings: TrainSettings) -> str:
+    """How the editor came to be, for its card."""
     samples = settings.steps * settings.batch_size * settings.gradient_accumulation_steps
     origin = "from scratch, with the other parts of" if settings.unet else "from"
-    return f"""---
-library_name: diffusers
-pipeline_tag: image-to-image
----
-# {name}
-
-An InstructPix2Pix editor, trained by Overpaint {origin} `{base.name}`: {settings.steps} steps,
+    return f""", trained by Overpaint {origin} `{base.card.name}`: {settings.steps} steps,
 {samples} pictures of {settings.resolution} px, learning rate {settings.learning_rate:g}
-({settings.lr_schedule}), seed {settings.seed}.
-"""
+({settings.lr_schedule}), seed {settings.seed}."""

@@ -21,16 +21,13 @@ from overpaint.data.parquet import ParquetRows
 from overpaint.diffusion.sampling import Condition
 from overpaint.digests import text_digest
 from overpaint.families.contract import TrainableModel
-from overpaint.models.encoding import encode_mode, encode_texts
 from overpaint.rows import PICTURE_COLUMNS
 from overpaint.training.augmentation import View, draw_view, see
-from overpaint.training.cache import cached_arrays, hash_tokenizer, hash_weights
+from overpaint.training.cache import cached_arrays
 from overpaint.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from overpaint.families.ip2p import InstructPix2Pix
 
 TEXTS_AT_ONCE = 64
 
@@ -62,27 +59,25 @@ class CachedBatches:
     def __init__(
         self,
         latents: dict[str, np.ndarray],
-        texts: np.ndarray,
+        texts: dict[str, np.ndarray],
         text_of_row: np.ndarray,
+        model: TrainableModel,
         device: torch.device,
         sampled: bool = True,
     ) -> None:
         self.latents, self.texts, self.text_of_row = latents, texts, text_of_row
-        self.device, self.sampled = device, sampled
-        self.flips = latents["source"].shape[1] == 2
-        self.null_text = self._load(texts[:1])
+        self.model, self.device, self.sampled = model, device, sampled
+        self.flips = latents["moments"].shape[1] == 2
+        self.empty = {name: self._load(values[:1]) for name, values in texts.items()}
 
     def take(self, rows: Tensor, u: Tensor) -> Batch:
         """See `Batches.take`."""
         index = rows.numpy()
         flip = (u[:, 0] < 0.5).long().numpy() if self.flips else np.zeros(len(index), np.int64)
-        text = self._load(self.texts[self.text_of_row[index]])
-        condition = {
-            "picture": self._load(self.latents["source"][index, flip]),
-            "text": text,
-            "null_text": self.null_text.expand_as(text),
-        }
-        moments = self._load(self.latents["moments"][index, flip])
+        pictures = {name: self._load(v[index, flip]) for name, v in self.latents.items()}
+        moments, text = pictures.pop("moments"), self.text_of_row[index]
+        texts = {name: self._load(values[text]) for name, values in self.texts.items()}
+        condition = self.model.joined(pictures, texts, self.empty)
         return Batch(condition, moments, self.sampled)
 
     def _load(self, array: np.ndarray) -> Tensor:
@@ -150,7 +145,7 @@ def read_pair(pairs: ParquetRows, row: int) -> tuple[Image, Image, str]:
 def precompute(
     pairs: ParquetRows,
     data_hash: str,
-    base: InstructPix2Pix,
+    base: TrainableModel,
     settings: TrainSettings,
     folder: Path,
     is_main: bool = True,
@@ -163,47 +158,43 @@ def precompute(
     Raises:
         UserError: the folder cannot be written or the disk is full.
     """
-    latents = _cache_latents(pairs, data_hash, base, settings, folder, is_main)
-    texts, text_of_row = _cache_texts(pairs, base, settings, folder, is_main)
+    of_pictures, of_texts = base.encoders()
+    origin = {"pairs": data_hash, "resolution": settings.resolution, **of_pictures}
+    latents, device = _cache_latents(pairs, origin, base, settings, folder, is_main)
+    texts, text_of_row = _cache_texts(pairs, of_texts, base, settings, folder, is_main)
     sampled = settings.target_latents == "sample"
-    return CachedBatches(latents, texts, text_of_row, base.vae.device, sampled)
+    return CachedBatches(latents, texts, text_of_row, base, device, sampled)
 
 
 def _cache_latents(
     pairs: ParquetRows,
-    data_hash: str,
-    base: InstructPix2Pix,
+    origin: dict[str, Any],
+    base: TrainableModel,
     settings: TrainSettings,
     folder: Path,
     is_main: bool,
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], torch.device]:
+    """(rows, views, ...) of both pictures, and the device on which the base encodes."""
     reader = EncodedBatches(pairs, base, settings)
     views = [View(settings.resolution, flip=f) for f in (False, True)[: 1 + settings.random_flip]]
+
+    def encoded(source: Tensor, edited: Tensor) -> dict[str, Tensor]:
+        return {**base.picture_part(source), "moments": base.posterior(edited)}
 
     def fill(rows: range) -> dict[str, np.ndarray]:
         numbers = [n for n in rows for _ in views]
         source, edited, _ = reader.read(numbers, views * len(rows))
         shape = (len(rows), len(views))
-        encoded = {
-            "source": encode_mode(base.vae, source),
-            "moments": base.posterior(edited),
-        }
         return {
             key: value.reshape(*shape, *value.shape[1:]).float().cpu().numpy()
-            for key, value in encoded.items()
+            for key, value in encoded(source, edited).items()
         }
 
-    side = settings.resolution // base.vae_factor
-    shape = (len(pairs), len(views), base.latent_channels, side, side)
-    shapes = {"source": shape, "moments": (*shape[:2], 2 * shape[2], side, side)}
-    origin = {
-        "pairs": data_hash,
-        "vae": hash_weights(base.vae),
-        "resolution": settings.resolution,
-        **_computed(base.vae),
-    }
+    blank = torch.zeros(1, 3, settings.resolution, settings.resolution)
+    one = encoded(blank, blank)  # what shapes there are, only the family knows
+    shapes = {key: (len(pairs), len(views), *value.shape[1:]) for key, value in one.items()}
     chunk = max(1, settings.encode_batch_size // len(views))
-    return cached_arrays(
+    arrays = cached_arrays(
         folder,
         "latents",
         origin,
@@ -214,12 +205,18 @@ def _cache_latents(
         title="latents",
         is_main=is_main,
     )
+    return arrays, one["moments"].device
 
 
 def _cache_texts(
-    pairs: ParquetRows, base: InstructPix2Pix, settings: TrainSettings, folder: Path, is_main: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of the empty text and each different instruction, and which one a row has."""
+    pairs: ParquetRows,
+    origin: dict[str, Any],
+    base: TrainableModel,
+    settings: TrainSettings,
+    folder: Path,
+    is_main: bool,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What stands for the empty text and each different instruction, and which one a row has."""
     prompts = [
         text_of(prompt, f"row {row} of {pairs.folder}, edit_prompt")
         for row, prompt in enumerate(pairs["edit_prompt"])
@@ -228,22 +225,15 @@ def _cache_texts(
     number = {text: i for i, text in enumerate(texts)}
 
     def fill(rows: range) -> dict[str, np.ndarray]:
-        some = [texts[i] for i in rows]
-        states = encode_texts(base, some)
-        return {"text": torch.stack([states[text] for text in some]).float().cpu().numpy()}
+        some = base.text_part([texts[i] for i in rows])
+        return {name: value.float().cpu().numpy() for name, value in some.items()}
 
-    length, width = base.tokenizer.model_max_length, base.text_encoder.config.hidden_size
-    shapes = {"text": (len(texts), length, width)}
-    origin = {
-        "texts": text_digest(texts),
-        "text encoder": hash_weights(base.text_encoder),
-        "tokenizer": hash_tokenizer(base.tokenizer),
-        **_computed(base.text_encoder),
-    }
+    empty = base.text_part([""])
+    shapes = {name: (len(texts), *value.shape[1:]) for name, value in empty.items()}
     arrays = cached_arrays(
         folder,
         "texts",
-        origin,
+        {"texts": text_digest(texts), **origin},
         shapes,
         settings.cache_dtype,
         fill,
@@ -251,11 +241,4 @@ def _cache_texts(
         title="instructions",
         is_main=is_main,
     )
-    return arrays["text"], np.array([number[prompt] for prompt in prompts])
-
-
-def _computed(network: Any) -> dict[str, Any]:
-    """How a network computes, as far as its numbers depend on it."""
-    device = network.device.type
-    threads = torch.get_num_threads() if device == "cpu" else None
-    return {"computed in": str(network.dtype), "device": device, "threads": threads}
+    return arrays, np.array([number[prompt] for prompt in prompts])
