@@ -77,13 +77,13 @@ def test_the_command_trains_it(folder: Path, tmp_path: Path) -> None:
         for text in ("turn it round", "make it night") * 6
     ]
     write_shard(tmp_path / "pairs", 0, 1, rows, pair_features())
-    words = ["train", str(tmp_path / "pairs"), "--model", str(folder)]
+    words = ["train", "--pairs", str(tmp_path / "pairs"), "--model", str(folder)]
     words += ["--resolution", "16", "--steps", "3", "--batch-size", "4"]
     assert main([*words, "-o", str(tmp_path / "out")]) == 0
     trained, before = load_editor(tmp_path / "out"), load_editor(folder)
     assert not torch.equal(trained.network.layer.weight, before.network.layer.weight)
     assert "3 steps" in (tmp_path / "out/README.md").read_text()
-    Editor(trained).edit(PICTURE, "turn it round")
+    assert Editor(trained).edit_each(PICTURE, ["turn it round"])[0].image.size == PICTURE.size
 
 
 def test_a_family_without_a_base_is_one_sentence(

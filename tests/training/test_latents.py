@@ -125,7 +125,7 @@ def test_instructions_are_encoded_once_and_the_empty_one_is_first(
     s = settings()
     base, pairs = load_base(editing_base, s, CPU), read_pairs(pairs_folder)
     cached = precompute(pairs, "data", base, s, tmp_path)
-    assert len(cached.texts) == 1 + len(set(pairs["edit_prompt"]))
+    assert len(cached.texts["text"]) == 1 + len(set(pairs["edit_prompt"]))
     prompts = [pairs[i]["edit_prompt"] for i in (0, 7)]
     want = encode_texts(base, ["", *prompts])
     some = cached.take(torch.tensor([0, 7]), torch.zeros(2, 4)).condition

@@ -183,6 +183,9 @@ class TrainableModel(EditModel, Protocol):
     def with_network(self, network: nn.Module) -> Self:
         """The same model, of which `network` is asked: a wrapper of its own, or averaged weights."""
 
+    def checkpoint_gradients(self) -> None:
+        """Keep fewer activations and compute them again on the way back, where the network can."""
+
     def picture_part(self, pixels: Tensor) -> Condition:
         """What the condition has of pictures alone, a row a picture."""
 

@@ -134,6 +134,10 @@ class InstructPix2Pix(StableDiffusion):
         texts = self.text_condition([request.instruction for request in requests])
         return {"picture": latents, **texts}
 
+    def checkpoint_gradients(self) -> None:
+        """Block by block; `save` ends it."""
+        self.unet.enable_gradient_checkpointing()
+
     def picture_part(self, pixels: Tensor) -> Condition:
         """`picture`: the encoder's mode, unscaled."""
         return {"picture": encode_mode(self.vae, pixels)}

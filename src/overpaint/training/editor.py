@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -122,7 +122,7 @@ def _train(
         batches = EncodedBatches(data, base, settings)
     loss = EditingLoss(base, batches, train_rows, settings.conditioning_dropout)
     if settings.gradient_checkpointing:
-        cast("Any", base.network).enable_gradient_checkpointing()
+        base.checkpoint_gradients()
     validate = _sheets(data, held_out, base, settings, work) if held_out else None
     train_loop(state, base.network, loss, settings, work, validate=validate)
     if state.is_main_process:
