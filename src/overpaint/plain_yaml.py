@@ -7,7 +7,8 @@ limits: ruamel.yaml knows one of the depth alone, and reads aliases that stand f
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from math import isfinite
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -21,6 +22,7 @@ from overpaint.errors import UserError
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in "null bool int float str seq map".split()}
 _MAX_VALUES = 20_000  # of a recipe, an alias counted as what it stands for
 _MAX_DEPTH = 50
+_SHOWN = 80  # characters of a value that a message repeats
 
 
 class _Composer(Composer):
@@ -79,6 +81,26 @@ def yaml_text(values: Any) -> str:
     stream = io.StringIO()
     yaml.dump(values, stream)
     return stream.getvalue()
+
+
+def infinite_numbers(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, float]]:
+    """Path and value of every number among plain values that is infinite or NaN."""
+    if isinstance(tree, float) and not isfinite(tree):
+        yield path, tree
+    inner: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(tree, (dict, list)):
+        inner = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in inner:
+        yield from infinite_numbers(value, (*path, key))
+
+
+def shown_value(value: str | float) -> str:
+    """A value as a message repeats it."""
+    try:
+        shown = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number of thousands of digits"
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def _yaml() -> YAML:

@@ -130,6 +130,7 @@ def compare_models(a: ModelReport, b: ModelReport) -> Comparison:
                 [b.cases.scores[name][j] for _, j in rows],
                 higher_is_better=METRIC[name].better == "higher",
                 share=METRIC[name].is_share,
+                bounds=METRIC[name].difference_bounds,
             )
             if difference is not None:
                 differences.setdefault(kind, {})[name] = difference
@@ -183,7 +184,9 @@ def _several(kinds: dict[str, Any]) -> dict[str, Any]:
 
 def _estimates(cases: Cases, rows: Sequence[int]) -> dict[str, Estimate]:
     found = {
-        name: estimate([column[row] for row in rows], share=METRIC[name].is_share)
+        name: estimate(
+            [column[row] for row in rows], share=METRIC[name].is_share, bounds=METRIC[name].bounds
+        )
         for name, column in cases.scores.items()
     }
     return {name: value for name, value in found.items() if value is not None}
