@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from overpaint.audits.settings import GallerySettings
-from overpaint.contact_sheets import in_words
 from overpaint.editing import Editor
 from overpaint.editing.contact_sheet import IMAGE_SCALE, TEXT_SCALE
 from overpaint.evaluation.audit import AuditContext
@@ -171,8 +170,8 @@ def scale_grid(
         title="One edit, both guidance scales",
         text=f"“{text}”: to the right the instruction weighs more, downwards the picture.",
         columns=len(text_scales),
-        heads=[in_words({TEXT_SCALE: scale}) for scale in text_scales],
-        rows=[in_words({IMAGE_SCALE: scale}) for scale in image_scales],
+        heads=[f"{TEXT_SCALE} {scale:g}" for scale in text_scales],
+        rows=[f"{IMAGE_SCALE} {scale:g}" for scale in image_scales],
         shots=[shot(edit.image, "") for edit in edits],
     )
 

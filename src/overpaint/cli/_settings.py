@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from math import isfinite
 from pathlib import Path
@@ -198,18 +199,26 @@ def _type_of(annotation: Any, *, many: bool) -> Any:
 def _annotation(flag: str, key: str, kind: Any, known: FieldInfo) -> Any:
     """`Annotated[... | None, typer.Option(...)]` for one key."""
     words = _help(key, known)
+    least, most = _bounds(known)
     if kind in ("numbers", "range"):
-        read = _numbers if kind == "numbers" else _range
+        read = partial(_numbers if kind == "numbers" else _range, least=least, most=most)
+        read.__name__ = "numbers"  # type: ignore[attr-defined]
         metavar = "NUMBER,..." if kind == "numbers" else "NUMBER[,NUMBER]"
         return Annotated[Any, typer.Option(flag, help=words, parser=read, metavar=metavar)]
     if kind is bool:
         both = f"{flag}/--no-{flag.removeprefix('--')}"
         return Annotated[bool | None, typer.Option(both, help=words)]
-    bounds: dict[str, Any] = {}
-    for rule in known.metadata if kind in (int, float) else ():
-        bounds |= {"min": rule.ge} if hasattr(rule, "ge") else {}
-        bounds |= {"max": rule.le} if hasattr(rule, "le") else {}
-    return Annotated[kind | None, typer.Option(flag, help=words, **bounds)]
+    given: dict[str, Any] = {"min": least, "max": most} if kind in (int, float) else {}
+    return Annotated[kind | None, typer.Option(flag, help=words, **given)]
+
+
+def _bounds(known: FieldInfo) -> tuple[Any, Any]:
+    """The least and the most of a key, both among what it may be; None where there is none."""
+    found = [
+        next((getattr(rule, name) for rule in known.metadata if hasattr(rule, name)), None)
+        for name in ("ge", "le")
+    ]
+    return found[0], found[1]
 
 
 def _help(key: str, known: FieldInfo) -> str:
@@ -227,7 +236,7 @@ def _help(key: str, known: FieldInfo) -> str:
     return f"{words} [default: {default}]"
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(text: str, least: float | None = None, most: float | None = None) -> list[float]:
     """Numbers with commas between them."""
     try:
         values = [float(part) for part in text.split(",")]
@@ -235,12 +244,15 @@ def _numbers(text: str) -> list[float]:
         raise typer.BadParameter(f"{text!r} is not numbers with commas between them.") from None
     if not all(isfinite(value) for value in values):
         raise typer.BadParameter(f"{text!r} holds a number that is not finite.")
+    for end, words in ((least, "less"), (most, "more")):
+        if end is not None and any((v < end) if end is least else (v > end) for v in values):
+            raise typer.BadParameter(f"{text!r} holds a number that is {words} than {end}.")
     return values
 
 
-def _range(text: str) -> list[float] | float:
+def _range(text: str, least: float | None = None, most: float | None = None) -> list[float] | float:
     """A number, or the two ends of a range."""
-    values = _numbers(text)
+    values = _numbers(text, least, most)
     return values[0] if len(values) == 1 else values
 
 

@@ -247,8 +247,8 @@ def _written(
 
 
 def _scales(values: list[float], name: str, *, many: bool) -> list[float]:
-    """The values of a scale, of which there may be several with --sweep."""
+    """The values of a scale, each once, of which there may be several with --sweep."""
     if len(values) > 1 and not many:
         hint = f"--{name.replace('_', '-')}"
         raise typer.BadParameter("several values need --sweep.", param_hint=hint)
-    return list(values)
+    return list(dict.fromkeys(values))

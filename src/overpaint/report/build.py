@@ -91,7 +91,11 @@ def make_report(
     found = dict(findings or {})
     known = {name for model in models for name in model.cases.scores}
     own = [] if unedited is None else [compare_models(unedited, model) for model in models]
-    infos = [MetricInfo(**vars(metric)) for metric in METRICS if metric.name in known]
+    infos = [
+        MetricInfo.model_validate(metric, from_attributes=True)
+        for metric in METRICS
+        if metric.name in known
+    ]
     return Report(
         title=title,
         data=data,
