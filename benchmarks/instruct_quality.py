@@ -16,8 +16,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from overpaint.data.formats import read_triplets
 from overpaint.errors import UserError
-from overpaint.formats import read_triplets
 from overpaint.instruct.filters import keep_triplets
 from overpaint.instruct.generation import read_summary
 from overpaint.instruct.kinds import guess_kind

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import torch
 
-from overpaint.formats import read_captions
+from overpaint.data.formats import read_captions
 from overpaint.instruct.filters import clean_triplet, fault_of_triplet, keep_captions
 from overpaint.instruct.kinds import KINDS
 from overpaint.instruct.models import LanguageModel, load_language_model

@@ -42,29 +42,24 @@ LEAVES = {
     "plain_yaml",
     "sampler",
 }
-BASE = {"diffusion", "rows", "pixels", "images", "fetch", "recipe", "contact_sheets", "html"}
-BASE |= {"cells", "parquet", "posting"}
-GROUND = BASE | {"shards", "formats", "metrics", "models", "scenes"}
+BASE = {"diffusion", "rows", "pixels", "images", "net", "recipe", "contact_sheets", "html", "data"}
+GROUND = BASE | {"shards", "metrics", "models", "scenes"}
 MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
     "diffusion": set(),
     "rows": set(),
     "recipe": set(),
-    "deadlines": set(),
-    "fetch": {"deadlines"},
-    "posting": {"deadlines"},
+    "net": set(),
+    "data": {"rows", "shards", "images"},
     "pixels": set(),
     "stills": set(),
-    "parquet": set(),
     "contact_sheets": set(),
     "html": set(),
     "metrics": set(),
     "report": {"html", "metrics"},
     "audits": {"editing", "evaluation", "html", "images", "metrics", "models", "report", "scenes"},
-    "images": {"fetch", "pixels", "stills"},
-    "cells": {"images", "parquet"},
+    "images": {"net", "pixels", "stills"},
     "shards": BASE,
-    "formats": {"rows", "shards"},
     "models": BASE,
     "scenes": {"rows", "images"},
     "engine": {"shards"},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from overpaint.cells import picture_of
+from overpaint.data.cells import picture_of
 from overpaint.errors import UserError
 from overpaint.rows import Pair, pair_features
 from overpaint.shards import (

@@ -114,7 +114,7 @@ def load_image(
     - a path (str or Path) of a still picture in any format of Pillow's but those that start
       another program (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PPM, ICO, TGA, ...; see
       `overpaint.stills`), or such a file's bytes;
-    - an http or https address on the public internet (a str; see `overpaint.fetch`);
+    - an http or https address on the public internet (a str; see `overpaint.net.fetch`);
     - a PIL image;
     - a NumPy array, height × width × 3 or 4 (RGB, RGBA) or height × width (grey), of uint8
       in [0, 255] or of floating point in [0, 1].
@@ -137,7 +137,7 @@ def load_image(
         _check_bytes(len(source), "the content", max_bytes or MAX_FILE_BYTES)
         return _decode(io.BytesIO(source), "the content", limits, say)
     if isinstance(source, str) and is_url(source):
-        from overpaint.fetch import fetch, shown_url  # requests takes 0.1 s to import
+        from overpaint.net.fetch import fetch, shown_url  # requests takes 0.1 s to import
 
         content = fetch(source, max_bytes=max_bytes or MAX_DOWNLOAD_BYTES)
         return _decode(io.BytesIO(content), printable(shown_url(source)), limits, say)

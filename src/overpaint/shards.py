@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from overpaint.artifact import refuse_damage
+from overpaint.data.parquet import ParquetRows
 from overpaint.errors import UserError
 from overpaint.files import write_atomic
-from overpaint.parquet import ParquetRows
 from overpaint.rows import NEEDED_PAIR_COLUMNS
 from overpaint.seeds import derive_seed
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from overpaint.cli import main
+from overpaint.data.formats import read_triplets
 from overpaint.digests import digest
 from overpaint.errors import UserError
-from overpaint.formats import read_triplets
 from overpaint.instruct.everyday import everyday_triplets
 from overpaint.instruct.filters import fault_of_triplet
 from overpaint.instruct.kinds import KINDS

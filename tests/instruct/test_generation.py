@@ -10,10 +10,10 @@ from random import Random
 
 import pytest
 
+from overpaint.data.formats import read_triplets
 from overpaint.digests import digest
 from overpaint.engine import running
 from overpaint.errors import UserError
-from overpaint.formats import read_triplets
 from overpaint.instruct import filters, generation
 from overpaint.instruct.generation import generate, read_summary, write_rows
 from overpaint.instruct.kinds import KINDS

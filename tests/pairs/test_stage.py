@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from colours import COLOURS, TRIPLETS, open_colours
 
-from overpaint.cells import picture_of
+from overpaint.data.cells import picture_of
 from overpaint.digests import digest
 from overpaint.engine import Engine
 from overpaint.errors import UserError

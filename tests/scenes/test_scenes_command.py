@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from overpaint.artifact import Artifact
-from overpaint.cells import picture_of
 from overpaint.cli import main
 from overpaint.cli import scenes as command
+from overpaint.data.cells import picture_of
 from overpaint.digests import digest
 from overpaint.scenes.dataset import SceneSet
 from overpaint.scenes.examples import sample_example

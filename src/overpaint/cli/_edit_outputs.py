@@ -180,7 +180,7 @@ def _without_place(picture: str) -> str:
     from overpaint.images import is_url
 
     if is_url(picture):
-        from overpaint.fetch import shown_url
+        from overpaint.net.fetch import shown_url
 
         return shown_url(picture)
     return Path(picture).name

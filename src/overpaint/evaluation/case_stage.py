@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from overpaint.artifact import Artifact
-from overpaint.cells import picture_of
+from overpaint.data.cells import picture_of
 from overpaint.engine import Done, Engine, Job, Made, Row, Stage, quarantined, run
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case, CaseSet

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overpaint.cells import bytes_of, pairs_digest, picture_of, text_of, words_of
+from overpaint.data.cells import bytes_of, pairs_digest, picture_of, text_of, words_of
+from overpaint.data.parquet import ParquetRows
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import WITHOUT_KIND, Case, CaseSet, of_size
 from overpaint.evaluation.published import read_preset, read_published
 from overpaint.metrics.pixelwise import Pixels
-from overpaint.parquet import ParquetRows
 from overpaint.rows import TRIPLET_COLUMNS
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.dataset import drawn_by

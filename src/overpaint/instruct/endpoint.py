@@ -11,12 +11,12 @@ from typing import Any
 from requests.utils import get_auth_from_url
 
 from overpaint.errors import UserError
-from overpaint.fetch import is_plain, shown_url
 from overpaint.files import parse_json
 from overpaint.instruct.kinds import KINDS
 from overpaint.instruct.settings import GenerateSettings
 from overpaint.instruct.writer import Request
-from overpaint.posting import Answer, post_json
+from overpaint.net.fetch import is_plain, shown_url
+from overpaint.net.posting import Answer, post_json
 from overpaint.text import printable
 
 KEY_VARIABLE = "OPENAI_API_KEY"

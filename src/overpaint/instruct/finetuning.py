@@ -25,10 +25,10 @@ from torch import Tensor
 
 from overpaint.artifact import Artifact, binding
 from overpaint.contact_sheets.loss_curve import draw_curve
+from overpaint.data.formats import read_triplets
 from overpaint.digests import text_digest
 from overpaint.errors import UserError, missing_extra
 from overpaint.files import beside, dir_aside, read_json, write_atomic, write_json
-from overpaint.formats import read_triplets
 from overpaint.images import save_image
 from overpaint.instruct.completions import NO_LABEL, Collate, LengthBuckets, encode
 from overpaint.instruct.filters import keep_triplets

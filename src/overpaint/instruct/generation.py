@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.artifact import Artifact, binding
+from overpaint.data.formats import read_captions
 from overpaint.digests import text_digest
 from overpaint.engine import Done, Engine, Job, Made, Row, quarantined, run
 from overpaint.errors import UserError
 from overpaint.files import read_json, write_json
-from overpaint.formats import read_captions
 from overpaint.instruct.filters import (
     NEAR_DUPLICATE,
     clean_triplet,

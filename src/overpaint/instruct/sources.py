@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from overpaint.data.formats import read_rows
 from overpaint.errors import UserError
 from overpaint.files import beside, write_atomic
-from overpaint.formats import read_rows
 from overpaint.instruct.settings import InstructSettings
 from overpaint.instruct.writer import Writer
 from overpaint.scenes.catalogue import World

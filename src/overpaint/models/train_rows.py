@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from overpaint.cells import picture_of
+from overpaint.data.cells import picture_of
 from overpaint.errors import UserError
 from overpaint.models.names import place_of
 

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overpaint.artifact import Artifact, binding
+from overpaint.data.formats import NOT_UNICODE, read_triplets
 from overpaint.digests import text_digest
 from overpaint.engine import Engine, Job, Row, quarantined, run
 from overpaint.engine.running import unmade_shards
 from overpaint.errors import UserError
 from overpaint.files import read_json, write_json
-from overpaint.formats import NOT_UNICODE, read_triplets
 from overpaint.models.devices import pick_device, pick_dtype
 from overpaint.models.names import find_model
 from overpaint.models.origin import clip_origin, model_origin

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from overpaint.artifact import Artifact, last_step
-from overpaint.cells import pairs_digest
+from overpaint.data.cells import pairs_digest
 from overpaint.families import family_of_base
 from overpaint.families.ip2p import InstructPix2Pix
 from overpaint.files import beside
@@ -33,7 +33,7 @@ from overpaint.training.validation import ValidationSheets
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from overpaint.parquet import ParquetRows
+    from overpaint.data.parquet import ParquetRows
 
 
 def train_editor(

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overpaint.cells import picture_of, text_of
+from overpaint.data.cells import picture_of, text_of
+from overpaint.data.parquet import ParquetRows
 from overpaint.diffusion.sampling import Condition
 from overpaint.digests import text_digest
 from overpaint.families.contract import TrainableModel
 from overpaint.models.encoding import encode_mode, encode_texts
-from overpaint.parquet import ParquetRows
 from overpaint.rows import PICTURE_COLUMNS
 from overpaint.training.augmentation import View, draw_view, see
 from overpaint.training.cache import cached_arrays, hash_tokenizer, hash_weights

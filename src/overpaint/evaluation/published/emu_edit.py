@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from overpaint.cells import picture_of, text_of, words_of
+from overpaint.data.cells import picture_of, text_of, words_of
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import WITHOUT_KIND, Case, CaseSet
 from overpaint.evaluation.published import Preset, PublishedSet

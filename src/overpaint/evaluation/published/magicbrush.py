@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overpaint.cells import bytes_of, inside, picture_of, text_of
+from overpaint.data.cells import bytes_of, inside, picture_of, text_of
 from overpaint.digests import digest
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import WITHOUT_KIND, Case, CaseSet, of_size

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from overpaint.cells import named_digests
+from overpaint.data.cells import named_digests
+from overpaint.data.parquet import ParquetRows
 from overpaint.digests import combined, digest
 from overpaint.errors import UserError
 from overpaint.evaluation.cases import Case, CaseSet
-from overpaint.parquet import ParquetRows
 
 ReadRow = Callable[[int, Mapping[str, Any], str], Case]
 """Makes a case of a row's number, its cells, and its place for messages; raises a UserError where

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 import urllib3
 
-from overpaint.deadlines import Deadline, UnderDeadline
+from overpaint.net.deadlines import Deadline, UnderDeadline
 from overpaint.text import printable
 
 

@@ -32,7 +32,7 @@ class ParquetRows:
     """The rows of some parquet files, in order, as plain values.
 
     `rows[3]` is a row, `rows["edit_prompt"]` a column; a picture is `{"bytes": ..., "path": ...}`
-    or whatever else its cell holds (see `overpaint.cells`). A row group at a time is in memory,
+    or whatever else its cell holds (see `overpaint.data.cells`). A row group at a time is in memory,
     and those that were read last; threads may share the rows.
     """
 

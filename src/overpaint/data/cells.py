@@ -19,7 +19,7 @@ from overpaint.images import is_url, load_image
 from overpaint.text import printable
 
 if TYPE_CHECKING:
-    from overpaint.parquet import ParquetRows
+    from overpaint.data.parquet import ParquetRows
 
 _SHOWN = 80  # characters of a path that a message repeats
 

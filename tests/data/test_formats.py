@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from overpaint import formats
+from overpaint.data import formats
+from overpaint.data.formats import read_captions, read_triplets
 from overpaint.errors import UserError
-from overpaint.formats import read_captions, read_triplets
 from overpaint.instruct.filters import OVER_LONG, keep_captions
 from overpaint.rows import Triplet, triplet_features
 from overpaint.shards import write_shard

@@ -25,8 +25,8 @@ from requests_hardened import Config, HTTPSession
 from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 
-from overpaint.deadlines import Deadline, UnderDeadline
 from overpaint.errors import UserError
+from overpaint.net.deadlines import Deadline, UnderDeadline
 from overpaint.text import printable
 
 TIMEOUT = 10.0

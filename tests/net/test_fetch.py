@@ -14,8 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from PIL import Image
 
-from overpaint import fetch, images
+from overpaint import images
 from overpaint.errors import UserError
+from overpaint.net import fetch
 
 PICTURE = io.BytesIO()
 Image.new("RGB", (16, 16), "red").save(PICTURE, "PNG")

@@ -21,11 +21,11 @@ import pytest
 from PIL import Image
 
 from overpaint.artifact import Artifact
-from overpaint.cells import pairs_digest, picture_of, text_of
+from overpaint.data.cells import pairs_digest, picture_of, text_of
+from overpaint.data.formats import read_rows
+from overpaint.data.parquet import ParquetRows
 from overpaint.errors import UserError
 from overpaint.evaluation.sources import read_cases
-from overpaint.formats import read_rows
-from overpaint.parquet import ParquetRows
 from overpaint.rows import PAIR_COLUMNS, pair_features, png_bytes
 from overpaint.shards import read_pairs, shard_path, write_shard
 from watching import nothing_outside
@@ -219,7 +219,7 @@ def test_a_row_group_of_equal_values_is_not_unpacked_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dictionary of one long value makes gigabytes of a few kilobytes."""
-    from overpaint import parquet
+    from overpaint.data import parquet
 
     monkeypatch.setattr(parquet, "MAX_GROUP_BYTES", 16 << 20)
     one = pa.DictionaryArray.from_arrays(pa.array([0] * 3000, pa.int32()), ["x" * 1_000_000])

@@ -1,0 +1,1 @@
+"""Rows, captions and pictures that others wrote: files, cells and parquet, read with care."""
