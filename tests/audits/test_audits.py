@@ -272,3 +272,10 @@ def test_settings_of_audits_that_are_not_asked_for_never_show_as_changed(tmp_pat
 def test_pictures_that_an_audit_lacks_are_said_at_once(tmp_path: Path, setting: str) -> None:
     with pytest.raises(UserError, match="nowhere"):
         audits_of(EvaluateSettings(**{setting: str(tmp_path / "nowhere.png")}))
+
+
+def test_a_folder_asks_for_the_bias_audit_unless_it_is_declined(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert origins(bias_folder=str(tmp_path)).keys() == {"bias"}
+    assert origins(bias_folder=str(tmp_path), bias=False) == {}
+    assert origins(bias_folder=str(tmp_path / "nowhere"), bias=False) == {}
