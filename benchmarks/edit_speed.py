@@ -4,8 +4,9 @@
 
 First both make the same pictures (at most one of 255 apart; else the script ends with 1), then each
 round times one after the other, so that whatever else the machine does hits both. Figures are
-medians: seconds, CPU seconds, rows of the U-Net, and times that the loop waited for the device
-(counted as calls of `aten::item`, `aten::_local_scalar_dense` and copies to the CPU).
+medians: seconds, CPU seconds, rows of the U-Net, and crossings between processor and device: reads
+of a value (`aten::_local_scalar_dense`, `nonzero`, `equal`), which wait for the device, and copies
+from one to the other. On the processor alone there are no such copies, and only reads are counted.
 """
 
 from __future__ import annotations
@@ -32,16 +33,28 @@ SCALES = {"three branches": (4.0, 1.5), "two branches": (4.0, 1.0), "one branch"
 INSTRUCTION = "make it night"
 
 
+READS = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero")
+
+
 class Counted(TorchDispatchMode):
-    """Counts what makes the processor wait for the device."""
+    """Counts reads of values and copies between devices."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.waits = 0
+        self.reads = self.copies = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.waits += "_local_scalar_dense" in str(func)
-        return func(*args, **(kwargs or {}))
+        if func._can_decompose():  # inference mode shows operations that consist of others
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        out = func(*args, **(kwargs or {}))
+        self.reads += name in READS
+        if name == "_to_copy":
+            self.copies += out.device != args[0].device
+        elif name == "copy_":
+            self.copies += args[0].device != args[1].device
+        return out
 
 
 def picture(side: int) -> Image.Image:
@@ -104,7 +117,7 @@ def compare(editor: Editor, stock: Any, batch: int, scales: str, options: Any) -
         counts[f"{name} rows"] = rows_of(unet, work)
         with Counted() as counted:
             work()
-        counts[f"{name} waits"] = counted.waits
+        counts |= {f"{name} reads": counted.reads, f"{name} copies": counted.copies}
     times: dict[str, list[tuple[float, float]]] = {"ours": [], "stock": []}
     for _ in range(options.repeats):
         times["ours"].append(timed(ours, options.device))

@@ -14,7 +14,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 export PYTHONPATH="$here/../src:$here${PYTHONPATH:+:$PYTHONPATH}"
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-out=${1:?usage: gpu.sh OUT [--smoke] [--device cuda] [--limit 540] [PART ...]}
+case ${1:-} in
+    "" | -*) echo "usage: gpu.sh OUT [--smoke] [--device cuda] [--limit 540] [PART ...]" >&2; exit 2 ;;
+esac
+out=$1
 shift
 size=full device=cuda limit=540 parts=()
 while [ $# -gt 0 ]; do

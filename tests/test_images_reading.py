@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from overpaint.images import load_image
+from overpaint.images import is_plain, load_image
 
 ORIENTATION = 0x0112
 # How a camera stores an upright picture for each orientation: the inverse of what undoes it.
@@ -359,3 +359,37 @@ def test_arrays_of_every_shape_and_type(channels: int | None, dtype: type) -> No
 def test_an_array_with_negative_strides_is_read(upright: Image.Image) -> None:
     flipped = np.asarray(upright)[:, ::-1]
     assert_same(load_image(flipped), upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+
+
+def _with(**info: object) -> Image.Image:
+    image = Image.new("RGB", (16, 16), "red")
+    image.info.update(info)
+    return image
+
+
+def _turned() -> Image.Image:
+    image = Image.new("RGB", (16, 16), "red")
+    image.getexif()[0x0112] = 6
+    return image
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.new("RGBA", (16, 16)),
+        Image.new("L", (16, 16)),
+        Image.new("RGB", (4, 16)),
+        _with(transparency=(255, 0, 0)),
+        _with(icc_profile=b"odd"),
+        _turned(),
+        "a.png",
+    ],
+)
+def test_only_a_picture_that_loading_leaves_alone_is_plain(image: object) -> None:
+    assert not is_plain(image)
+
+
+def test_a_loaded_picture_is_plain() -> None:
+    loaded = load_image(_with(transparency=(255, 0, 0)))
+    assert is_plain(loaded)
+    assert load_image(loaded).tobytes() == loaded.tobytes()

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
@@ -145,6 +145,16 @@ def load_image(
         with _open_file(os.fspath(source), max_bytes or MAX_FILE_BYTES) as stream:
             return _decode(stream, _shown(source), limits, say)
     return _upright_rgb(from_array(source), "the array", limits, say)
+
+
+def is_plain(source: object) -> TypeGuard[Image.Image]:
+    """Whether `load_image` would copy this picture as it is, and have nothing to say of it."""
+    return (
+        type(source) is Image.Image  # files that Pillow opened are of other classes
+        and (source.mode, source.info, dict(source.getexif())) == ("RGB", {}, {})
+        and min(source.size) >= MIN_SIDE
+        and source.width * source.height <= MAX_PIXELS
+    )
 
 
 def load_opacity(source: bytes) -> Image.Image | None:

@@ -304,5 +304,5 @@ def test_without_ray_one_sentence_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"pip install 'overpaint\[scale\]'"):
+    with pytest.raises(UserError, match=r"pip install -c constraints.txt 'overpaint\[scale\]'"):
         run(squares(tmp_path), Engine("ray"))

@@ -7,7 +7,7 @@ differs from InstructPix2Pix: process, latents, conditions, branches, geometry.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -42,6 +42,7 @@ class ToyNetwork(nn.Module):
 class ToyModel:
     network: nn.Module
     name: str
+    looked_at: list = field(default_factory=list)
 
     @property
     def card(self) -> Card:
@@ -55,8 +56,10 @@ class ToyModel:
     def place(self, size, resolution=None):
         return Geometry(size, (SIDE, SIDE))
 
-    def remarks(self, image):
-        return ["a toy edits it"]
+    def remarks(self, images, condition):
+        self.looked_at.extend(images)
+        assert len(condition["picture"]) == len(images)
+        return [("a toy edits it",)] * len(images)
 
     def text_remarks(self, texts):
         return {}

@@ -25,9 +25,17 @@ from overpaint.editing.checks import (
 )
 from overpaint.errors import UserError
 from overpaint.families import load_editor
-from overpaint.families.contract import Card, Driver, Edit, EditModel, EditRequest, Geometry
+from overpaint.families.contract import (
+    Card,
+    Driver,
+    Edit,
+    EditModel,
+    EditRequest,
+    Geometry,
+    Remarks,
+)
 from overpaint.families.loop import as_driver
-from overpaint.images import load_image
+from overpaint.images import is_plain, load_image
 from overpaint.models.devices import pick_device, pick_editing_dtype
 
 if TYPE_CHECKING:
@@ -128,7 +136,7 @@ class Editor:
                 opened[key] = self._place(request.image, own.resolution)
             asked = replace(opened[key].request, instruction=request.instruction, seed=seed)
             placed.append(replace(opened[key], request=replace(asked, settings=own)))
-        return self._run(placed, batch_size, before_step)
+        return self._run(placed, batch_size, before_step, {})
 
     def edit(
         self,
@@ -209,14 +217,18 @@ class Editor:
         stays = Geometry(first.geometry.working, first.geometry.working)
         turn_of = replace(first.request, settings=settings)
         pictures, edits = [first.request.image] * len(seeds), []
+        remarks: Remarks = {}
+        known: tuple[str, ...] = ()
         for turn, text in enumerate(texts):
             requests = [
                 replace(turn_of, image=picture, instruction=text, seed=one)
                 for picture, one in zip(pictures, seeds, strict=True)
             ]
             placed = [_Placed(request, stays, first.notes) for request in requests]
-            done = self._run(placed, batch_size, before_step)
+            done = self._run(placed, batch_size, before_step, remarks)
             pictures = [edit.image for edit in done]
+            known = known if turn else remarks[id(first.request.image)]
+            remarks = {id(picture): known for picture in pictures}  # the original's, at every turn
             edits += [replace(e, image=first.geometry.back(e.image), turn=turn) for e in done]
         return edits
 
@@ -283,7 +295,7 @@ class Editor:
     def _place(self, image: ImageSource, resolution: int | None) -> _Placed:
         """A picture at its working size, with a request that lacks all but it."""
         notes: list[str] = []
-        picture = load_image(image, note=notes.append)
+        picture = image if is_plain(image) else load_image(image, note=notes.append)
         geometry = self.driver.place(picture.size, resolution)
         working = geometry.into(picture)
         if max(picture.size) > MAX_SHRINKING * max(working.size):
@@ -292,13 +304,19 @@ class Editor:
                 f"{working.width} x {working.height} and enlarged again, so its detail is lost: "
                 "take a model for larger pictures, or only a part of the picture."
             )
-        notes += self.driver.remarks(working)
         return _Placed(EditRequest(working, ""), geometry, tuple(notes))
 
     def _run(
-        self, placed: Sequence[_Placed], batch_size: int | None, before_step: BeforeStep | None
+        self,
+        placed: Sequence[_Placed],
+        batch_size: int | None,
+        before_step: BeforeStep | None,
+        remarks: Remarks,
     ) -> list[Edit]:
-        """Make the pictures in as few batches as memory allows, each of its source's size."""
+        """Make the pictures in as few batches as memory allows, each of its source's size.
+
+        `remarks`: see `Driver.edit`.
+        """
         if batch_size is not None and whole_number(batch_size, "batch size") < 1:
             raise UserError(f"batch size {batch_size} does not work: it must be at least 1.")
         edits: dict[int, Edit] = {}
@@ -307,7 +325,7 @@ class Editor:
             at_once = batch_size or max(1, self.card.pixels_at_once // (size[0] * size[1]))
             for batch in _batches(rows, at_once):
                 hook = None if before_step is None else _Part(before_step, batch)
-                done = self.driver.edit([placed[i].request for i in batch], hook)
+                done = self.driver.edit([placed[i].request for i in batch], hook, remarks)
                 edits.update(zip(batch, done, strict=True))
         return [
             replace(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """(width, height) in pixels."""
 
+Remarks = dict[int, tuple[str, ...]]
+"""Sentences about pictures at their working size, by their `id`; of most there are none."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -112,15 +115,17 @@ class Driver(Protocol):
             UserError: that cannot work.
         """
 
-    def remarks(self, image: Image.Image) -> list[str]:
-        """Sentences about a picture at its working size; mostly there are none."""
-
     def edit(
-        self, requests: Sequence[EditRequest], before_step: BeforeStep | None = None
+        self,
+        requests: Sequence[EditRequest],
+        before_step: BeforeStep | None = None,
+        remarks: Remarks | None = None,
     ) -> list[Edit]:
         """Edit pictures of one working size, with complete settings, in one batch.
 
-        `before_step` may name requests to give up, by their positions.
+        `before_step` may name requests to give up, by their positions. `remarks` holds what is
+        known of pictures already; those of pictures that it lacks are added to it, so that each
+        picture of several batches is looked at once. An `Edit.notes` begins with its picture's.
 
         Raises:
             UserError: the model failed, or a setting is one that it cannot follow.
@@ -145,8 +150,11 @@ class EditModel(Denoiser, Protocol):
     def place(self, size: Size, resolution: int | None = None) -> Geometry:
         """As `Driver.place`."""
 
-    def remarks(self, image: Image.Image) -> list[str]:
-        """As `Driver.remarks`."""
+    def remarks(self, images: Sequence[Image.Image], condition: Condition) -> list[tuple[str, ...]]:
+        """What should be known of each of these pictures; mostly there is nothing.
+
+        `condition` is what `encode` made of them, a row a picture.
+        """
 
     def text_remarks(self, texts: Sequence[str]) -> dict[str, str]:
         """Those of `texts` of which something should be known, each with a sentence."""

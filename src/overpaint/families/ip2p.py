@@ -88,21 +88,26 @@ class InstructPix2Pix(StableDiffusion):
         working = working_size(size, longer_side=longer, multiple=self.vae_factor, least=least)
         return Geometry(size, working)
 
-    def remarks(self, image: Image.Image) -> list[str]:
+    def remarks(self, images: Sequence[Image.Image], condition: Condition) -> list[tuple[str, ...]]:
         """Whether the autoencoder of a small model knows such pictures."""
-        if self.native_size >= _SMALL or (loss := self._autoencoder_loss(image)) <= MAX_LOSS:
-            return []
+        if self.native_size >= _SMALL:
+            return [()] * len(images)
         return [
-            "the picture is unlike those that this model was made for (its autoencoder alone "
-            f"changes it by {loss:.0f} of 255), so expect little: photographs need a model that "
-            "was trained on them."
+            (
+                "the picture is unlike those that this model was made for (its autoencoder alone "
+                f"changes it by {loss:.0f} of 255), so expect little: photographs need a model "
+                "that was trained on them.",
+            )
+            if loss > MAX_LOSS
+            else ()
+            for loss in self._autoencoder_losses(images, condition["picture"])
         ]
 
-    def _autoencoder_loss(self, image: Image.Image) -> float:
-        """How much is lost on the way through the latents and back: RMS difference, of 255."""
-        latents = encode_pictures(self, [image]) * self.vae.config.scaling_factor
-        difference = decode_latents(self, latents)[0].astype(np.float32) - np.asarray(image)
-        return float(np.sqrt(np.mean(np.square(difference))))
+    def _autoencoder_losses(self, images: Sequence[Image.Image], latents: Tensor) -> list[float]:
+        """RMS difference, of 255, between pictures and what comes back from their latents."""
+        decoded = decode_latents(self, latents * self.vae.config.scaling_factor)
+        difference = decoded.astype(np.float32) - np.stack([np.asarray(one) for one in images])
+        return [float(np.sqrt(np.mean(np.square(one)))) for one in difference]
 
     def text_remarks(self, texts: Sequence[str]) -> dict[str, str]:
         """Which texts are longer than the model reads."""

@@ -8,8 +8,17 @@ from typing import cast
 
 from PIL import Image
 
-from overpaint.diffusion.sampling import BeforeStep, SampleRow, sample
-from overpaint.families.contract import Card, Driver, Edit, EditModel, EditRequest, Geometry, Size
+from overpaint.diffusion.sampling import BeforeStep, Condition, SampleRow, sample
+from overpaint.families.contract import (
+    Card,
+    Driver,
+    Edit,
+    EditModel,
+    EditRequest,
+    Geometry,
+    Remarks,
+    Size,
+)
 from overpaint.models.encoding import to_pictures
 
 
@@ -28,33 +37,51 @@ class LoopDriver:
         """That of the model."""
         return self.model.place(size, resolution)
 
-    def remarks(self, image: Image.Image) -> list[str]:
-        """Those of the model."""
-        return self.model.remarks(image)
-
     def edit(
-        self, requests: Sequence[EditRequest], before_step: BeforeStep | None = None
+        self,
+        requests: Sequence[EditRequest],
+        before_step: BeforeStep | None = None,
+        remarks: Remarks | None = None,
     ) -> list[Edit]:
         """One batch: encode, sample, decode; see `Driver.edit`."""
         model, size = self.model, _picture(requests[0]).size
         rows = [SampleRow(request.seed, request.settings) for request in requests]
-        found = sample(model, model.encode(requests), rows, size, before_step)
+        condition = model.encode(requests)
+        known = {} if remarks is None else remarks
+        self._add_remarks(known, requests, condition)
+        found = sample(model, condition, rows, size, before_step)
         kept = [i for i in range(len(rows)) if i not in found.dropped]
         latents = found.latents if len(kept) == len(rows) else found.latents[kept]
         pixels = iter(to_pictures(model.decode(latents, size), self.card.dtype) if kept else ())
-        notes = model.text_remarks([request.instruction for request in requests])
+        of_texts = model.text_remarks([request.instruction for request in requests])
         return [
             Edit(
-                _picture(request) if i in found.dropped else Image.fromarray(next(pixels)),
+                _picture(request).copy() if i in found.dropped else Image.fromarray(next(pixels)),
                 request.instruction,
                 request.seed,
                 request.settings.guidance_scale or 0.0,
                 request.settings.image_guidance_scale or 0.0,
-                notes=tuple(filter(None, [notes.get(request.instruction)])),
+                notes=(
+                    *known[id(request.image)],
+                    *filter(None, [of_texts.get(request.instruction)]),
+                ),
                 cancelled=i in found.dropped,
             )
             for i, request in enumerate(requests)
         ]
+
+    def _add_remarks(
+        self, known: Remarks, requests: Sequence[EditRequest], condition: Condition
+    ) -> None:
+        """Look at the pictures that are not in `known`, each once."""
+        new = {id(one.image): i for i, one in enumerate(requests) if id(one.image) not in known}
+        rows = list(new.values())
+        if not rows:
+            return
+        images = [_picture(requests[i]) for i in rows]
+        if len(rows) < len(requests):
+            condition = {name: value[rows] for name, value in condition.items()}
+        known.update(zip(new, self.model.remarks(images, condition), strict=True))
 
 
 def as_driver(editor: EditModel | Driver) -> Driver:
