@@ -45,18 +45,18 @@ RECIPES = {
     "list key": ("? [a]\n: b", "a key must be a name"),
     "table key": ("? {a: b}\n: b", "a key must be a name"),
     "number key below": ("train: {mix: {1: 0.5}}", "a key must be a name"),
-    "merge": ("<<: {name: x}", "a key must be a name"),
+    "merge": ("<<: {name: x}", "a merge of keys"),
     "python": ("name: !!python/object/apply:os.system ['touch pwned']", "no YAML"),
     "python name": ("name: !!python/name:os.system", "no YAML"),
     "own tag": ("name: !evil x", "no YAML"),
-    "not a float": ("seed: !!float zzz", "not of the type that its tag names"),
-    "not an int": ("seed: !!int zzz", "not of the type that its tag names"),
+    "not a float": ("seed: !!float zzz", r"line 1.*cannot be read as (int|float|bool)"),
+    "not an int": ("seed: !!int zzz", r"line 1.*cannot be read as (int|float|bool)"),
     "a time": ("seed: !!timestamp 2020-01-01", "timestamp', which has no meaning here"),
     "a day": ("name: 2020-01-01", "in quotes it is a word"),
-    "not a bool": ("seed: !!bool zzz", "not of the type that its tag names"),
+    "not a bool": ("seed: !!bool zzz", r"line 1.*cannot be read as (int|float|bool)"),
     "binary": ("name: !!binary //79", "binary', which has no meaning here"),
     "set": ("name: !!set {a}", "set', which has no meaning here"),
-    "digits": ("seed: " + "9" * 5000, "tag names|less than"),
+    "digits": ("seed: " + "9" * 5000, "cannot be read as int|less than"),
     "hex digits": ("seed: !!int 0x" + "f" * 6000, "thousands of digits"),
     "infinity": ("seed: 1e999", "finite"),
     "escape": ("name: a\x1b[31mb", "control character"),
@@ -132,3 +132,22 @@ def test_an_anchor_of_ordinary_size_may_be_used(tmp_path: Path) -> None:
     path.write_text("name: x\ntrain: {words: &w [a, b], mix: {x: 1}}\nother: {words: *w}\n")
     recipe = read_recipe(path, {"train": Block, "other": Block})
     assert recipe.block("other", Block).words == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("%YAML 1.2\n---\nname: x\ntrain: {words: [yes]}\n", ["yes"]),
+        ("%TAG !e! tag:example,2000:\n---\nname: x\ntrain: {words: [on]}\n...\n", ["on"]),
+        ("name: &a x\ntrain: {words: [&a z, *a]}\n", ["z", "z"]),
+        ("\ufeffname: x\r\ntrain:\r\n  words: [a]\r\n", ["a"]),
+    ],
+    ids=["version", "tag prefix", "anchor used twice", "mark and CRLF"],
+)
+@pytest.mark.filterwarnings("error")
+def test_what_yaml_allows_is_read_without_a_word(
+    text: str, words: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(text.encode())
+    assert read_recipe(path, {"train": Block}).block("train", Block).words == words

@@ -17,6 +17,10 @@ class UserError(Exception):
         super().__init__(printable(sentence))
 
 
+class WrongOption(UserError):
+    """Options whose values the settings refuse: a wrong command line, which ends with 2."""
+
+
 def install_extra(extra: str) -> str:
     """The command that installs an extra of this package, with the versions that are tested together."""
     return f"pip install -c constraints.txt 'overpaint[{extra}]'"

@@ -7,11 +7,14 @@ limits: ruamel.yaml knows one of the depth alone, and reads aliases that stand f
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from math import isfinite
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, MaxDepthExceededError
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.docinfo import DocInfo
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node
 from ruamel.yaml.reader import ReaderError
@@ -19,8 +22,10 @@ from ruamel.yaml.reader import ReaderError
 from overpaint.errors import UserError
 
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in "null bool int float str seq map".split()}
+_MERGE = "tag:yaml.org,2002:merge"
 _MAX_VALUES = 20_000  # of a recipe, an alias counted as what it stands for
 _MAX_DEPTH = 50
+_SHOWN = 80  # characters of a value that a message repeats
 
 
 class _Composer(Composer):
@@ -29,11 +34,24 @@ class _Composer(Composer):
     _count = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        self.warn_double_anchors = False  # YAML lets a later one stand for something else
         self._count += 1
         if self._count > _MAX_VALUES:
             problem = f"more than {_MAX_VALUES:,} values"
             raise MarkedYAMLError(None, None, problem, self.parser.peek_event().start_mark)
         return super().compose_node(parent, index)
+
+
+class _Constructor(SafeConstructor):
+    """Names the line of a scalar that is not of its kind: `!!int x`, an integer of 5,000 digits."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
+            kind = str(node.tag).rpartition(":")[2]
+            problem = f"a value that cannot be read as {kind}"
+            raise MarkedYAMLError(None, None, problem, node.start_mark) from error
 
 
 def parse_yaml(text: str, where: str, look: Callable[[Node], None] | None = None) -> Any:
@@ -67,8 +85,6 @@ def parse_yaml(text: str, where: str, look: Callable[[Node], None] | None = None
         ) from error
     except YAMLError as error:
         raise UserError(f"{where}: this is no YAML ({error}).") from error
-    except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
-        raise UserError(f"{where}: a value is not of the type that its tag names.") from error
 
 
 def yaml_text(values: Any) -> str:
@@ -81,10 +97,32 @@ def yaml_text(values: Any) -> str:
     return stream.getvalue()
 
 
+def infinite_numbers(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, float]]:
+    """Path and value of every number among plain values that is infinite or NaN."""
+    if isinstance(tree, float) and not isfinite(tree):
+        yield path, tree
+    inner: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(tree, (dict, list)):
+        inner = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in inner:
+        yield from infinite_numbers(value, (*path, key))
+
+
+def shown_value(value: str | float) -> str:
+    """A value as a message repeats it."""
+    try:
+        shown = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number of thousands of digits"
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+
 def _yaml() -> YAML:
     """ruamel.yaml without its C parser, whose nodes it does not limit."""
     yaml = YAML(typ="safe", pure=True)
     yaml.max_depth = _MAX_DEPTH
+    yaml.Constructor = _Constructor
+    yaml.doc_infos.append(DocInfo())  # where the scanner writes what a %YAML or %TAG line says
     return yaml
 
 
@@ -118,6 +156,9 @@ def _check_kind(node: Node) -> None:
         problem = f"a value of the kind {tag[:80]!r}, which has no meaning here"
         raise MarkedYAMLError(None, None, f"{problem}; in quotes it is a word", node.start_mark)
     for key, _ in node.value if isinstance(node, MappingNode) else ():
+        if key.tag == _MERGE:
+            problem = "a merge of keys (<<), which has no meaning here: write them out"
+            raise MarkedYAMLError(None, None, problem, key.start_mark)
         if key.tag != "tag:yaml.org,2002:str":
             problem = "a key must be a name, in quotes if need be"
             raise MarkedYAMLError(None, None, problem, key.start_mark)

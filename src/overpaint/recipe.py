@@ -34,11 +34,12 @@ from pydantic import (
     field_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from overpaint.errors import UserError
+from overpaint.errors import UserError, WrongOption
 from overpaint.files import encoding_of, read_bytes
-from overpaint.plain_yaml import parse_yaml
+from overpaint.plain_yaml import infinite_numbers, parse_yaml, shown_value
 
 BlockT = TypeVar("BlockT", bound=BaseModel)
 
@@ -47,7 +48,7 @@ STAGES = ("instruct", "pairs", "train", "evaluate")
 
 _MAX_BYTES = 1 << 20
 _ERRORS = 10  # that a message names
-_SHOWN = 80  # characters of a value or key that a message repeats
+_SHOWN = 80  # characters of a key that a message repeats
 
 LOCKED_PACKAGES = (
     "overpaint", "torch", "diffusers", "transformers", "accelerate", "datasets", "safetensors",
@@ -133,15 +134,17 @@ def read_block(
     kind: type[BlockT],
     overrides: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
+    spelled: Mapping[str, str] | None = None,
 ) -> BlockT:
     """The settings of one stage, for that stage's own command.
 
     The other stages' blocks are not looked at. Keys of `overrides` may leave out their `name.`;
     `flags` are what else the command line says of this block (`{"seed": 3, "a.b": None}`, where
-    None says nothing) and win over all. Without a file, or without this block in it, the
-    defaults remain.
+    None says nothing) and win over all; `spelled` are their options (`{"seed": "--seed"}`), which
+    messages name. Without a file, or without this block in it, the defaults remain.
 
     Raises:
+        WrongOption: nothing but values of `flags` is wrong.
         UserError: as `read_recipe`.
     """
     others = {stage: _Unread for stage in STAGES if stage != name}
@@ -156,7 +159,10 @@ def read_block(
         tree[name] = {}
     for key, value in (flags or {}).items():
         if value is not None:
-            source.put(tree, (name, *key.split(".")), value, "on the command line")
+            path_of_key = (name, *key.split("."))
+            source.put(tree, path_of_key, value, "on the command line")
+            if spelled and key in spelled:
+                source.options[path_of_key] = spelled[key]
     _spread_seed(tree, blocks)
     return source.validate(tree, _recipe_type(blocks)).block(name, kind)
 
@@ -214,6 +220,8 @@ class _Source:
 
     name: str
     places: dict[tuple[str, ...], str] = field(default_factory=dict)
+    options: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """keys that an option of the command line set: its name"""
     _noted: set[int] = field(default_factory=set)
 
     def read(self, path: Path) -> dict[str, Any]:
@@ -278,7 +286,11 @@ class _Source:
     def validate(self, tree: dict[str, Any], kind: type[BlockT]) -> BlockT:
         """The tree as `kind`, or one sentence that names every wrong key and what is wrong."""
         try:
-            return kind.model_validate(tree)
+            found = kind.model_validate(tree)
+            for path, value in infinite_numbers(tree):  # no setting can be one
+                error = InitErrorDetails(type="finite_number", loc=path, input=value)
+                raise ValidationError.from_exception_data(kind.__name__, [error])
+            return found
         except ValidationError as error:
             details = error.errors(include_url=False)
             parts = [self._one(detail, kind) for detail in details[:_ERRORS]]
@@ -286,7 +298,15 @@ class _Source:
                 parts.append(f"and {len(details) - _ERRORS} more")
             sentence = "; ".join(parts)
             end = "" if sentence.endswith("?") else "."
+            if all(self._option(detail["loc"]) for detail in details):
+                raise WrongOption(f"{sentence}{end}") from error
             raise UserError(f"{self.name}: {sentence}{end}") from error
+
+    def _option(self, place: Sequence[str | int]) -> str | None:
+        """The option that set what stands at a place of the tree."""
+        path = tuple(str(part) for part in place)
+        found = (self.options.get(path[:n]) for n in range(len(path), 0, -1))
+        return next((option for option in found if option is not None), None)
 
     def _one(self, detail: Any, kind: type[BaseModel]) -> str:
         path = tuple(str(part) for part in detail["loc"])
@@ -298,6 +318,8 @@ class _Source:
         at = (name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…") + (
             f" ({place})" if place else ""
         )
+        option = self._option(detail["loc"])
+        at = option or at
         if detail["type"] == "extra_forbidden":
             return f"{at} is no known key{_suggest(path, kind)}"
         if detail["type"] == "missing":
@@ -308,17 +330,8 @@ class _Source:
         message = message[:1].lower() + message[1:]
         value = detail["input"]
         if isinstance(value, (str, int, float, bool)) or value is None:
-            message += " (it is empty)" if value is None else f" (it is {_brief(value)})"
+            message += " (it is empty)" if value is None else f" (it is {shown_value(value)})"
         return f"{at}: {message}"
-
-
-def _brief(value: str | float) -> str:
-    """A value as a message repeats it."""
-    try:
-        shown = repr(value)
-    except ValueError:  # an integer of thousands of digits
-        return "a number of thousands of digits"
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def _suggest(path: tuple[str, ...], kind: type[BaseModel]) -> str:

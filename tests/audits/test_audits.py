@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,8 @@ def test_galleries_have_a_picture_for_every_place() -> None:
     assert [shot.caption for shot in noise.shots[1:]] == ["seed 0", "seed 1", "seed 2"]
     grid = galleries.scale_grid(editor, picture, "a", SETTINGS)  # type: ignore[arg-type]
     assert len(grid.shots) == len(grid.rows) * len(grid.heads) == 16
-    assert grid.rows[0] == "s_I 1"
+    assert grid.rows[0] == "--image-guidance-scale 1"
+    assert all(re.fullmatch(r"--guidance-scale [\d.]+", head) for head in grid.heads)
     assert contexts.shots[0].picture.startswith("data:image/webp;base64,")
 
 
@@ -270,3 +272,10 @@ def test_settings_of_audits_that_are_not_asked_for_never_show_as_changed(tmp_pat
 def test_pictures_that_an_audit_lacks_are_said_at_once(tmp_path: Path, setting: str) -> None:
     with pytest.raises(UserError, match="nowhere"):
         audits_of(EvaluateSettings(**{setting: str(tmp_path / "nowhere.png")}))
+
+
+def test_a_folder_asks_for_the_bias_audit_unless_it_is_declined(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert origins(bias_folder=str(tmp_path)).keys() == {"bias"}
+    assert origins(bias_folder=str(tmp_path), bias=False) == {}
+    assert origins(bias_folder=str(tmp_path / "nowhere"), bias=False) == {}

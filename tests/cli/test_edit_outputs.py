@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from overpaint.cli import main
-from overpaint.cli._edit_outputs import Origin, Outputs, plan_outputs, stem_of
+from overpaint.cli._edit_outputs import Origin, Outputs, model_without_place, plan_outputs, stem_of
 from overpaint.cli.edit import _told_apart
 from overpaint.errors import UserError
 from tiny import build_tiny_pipeline
@@ -226,9 +226,38 @@ def test_a_picture_tells_the_command_that_makes_it_again(run, folder, here, word
     with Image.open("out-1.png") as made:
         program, verb, *told = shlex.split(made.text["Description"])
         assert (program, verb) == ("overpaint", "edit")
+        at = told.index("--model") + 1
+        assert told[at] == folder.name  # whoever gets the picture learns no path of ours
+        assert str(folder.parent) not in str(made.text)
+        told[at] = str(folder)
         assert made.text["Software"].startswith("overpaint ")
         assert main([verb, "-o", "again.png", *told]) == 0
         assert Image.open("again.png").tobytes() == made.tobytes()
+
+
+@pytest.mark.parametrize(
+    "name", ["models/mine", "models/mine/", "./models/mine", "models/../models/mine"]
+)
+def test_of_a_model_s_folder_a_picture_tells_the_name_alone(name, here):
+    (here / "models" / "mine").mkdir(parents=True)
+    assert model_without_place(name) == model_without_place(str(here / name)) == "mine"
+    assert model_without_place("someone/model") == "someone/model"
+    assert model_without_place("nano") == "nano"
+
+
+def test_a_scale_that_is_named_twice_is_one_of_a_sweep(run, folder, here):
+    words = (
+        "make it night",
+        "--sweep",
+        "--guidance-scale",
+        "2,2,1",
+        "--image-guidance-scale",
+        "1,1",
+    )
+    code, out, _ = run(picture("mine.png"), *words, "--json", "-o", "out.png")
+    assert code == 0
+    scales = [(r["guidance_scale"], r["image_guidance_scale"]) for r in json.loads(out)["results"]]
+    assert scales == [(2, 1), (1, 1)]
 
 
 def test_a_sheet_tells_the_command_that_makes_it_again(run, folder, here):
@@ -236,6 +265,7 @@ def test_a_sheet_tells_the_command_that_makes_it_again(run, folder, here):
     assert run(picture("mine.png"), *words, "-o", "out.png")[0] == 0
     with Image.open("out.png") as made:
         told = shlex.split(made.text["Description"])[1:]
+        told[told.index("--model") + 1] = str(folder)
         assert main([*told, "-o", "again.png"]) == 0
         assert Image.open("again.png").tobytes() == made.tobytes()
         results = json.loads(made.text["overpaint"])["results"]

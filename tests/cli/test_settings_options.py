@@ -13,6 +13,8 @@ from pydantic import BaseModel, Field
 
 from overpaint.cli import COMMANDS, build_app, main
 from overpaint.cli._settings import given, options_of
+from overpaint.errors import UserError, WrongOption
+from overpaint.evaluation.published import presets
 from overpaint.evaluation.settings import EvaluateSettings
 from overpaint.instruct.settings import InstructSettings
 from overpaint.pairs.settings import PairsSettings
@@ -25,6 +27,11 @@ class Inner(BaseModel):
     mix: dict[str, float] = {}
 
 
+def places() -> dict[str, str]:
+    """What `Outer.place` may be."""
+    return {"here": "", "there": ""}
+
+
 class Outer(BaseModel):
     """One key of every type that an option can say, and of some that it cannot."""
 
@@ -35,6 +42,10 @@ class Outer(BaseModel):
     words: tuple[str, ...] = ()
     scales: tuple[float, ...] = (0.5, 1.0)
     span: tuple[float, float] = (0.1, 0.9)
+    clip: float | None = Field(default=1.5, description="Where it is cut; null cuts nothing.")
+    place: str | None = Field(
+        default=None, json_schema_extra={"values": "outer_settings:places"}, description="Where."
+    )
     model: str | None = Field(default=None, description="Of the command, not of the settings.")
     inner: Inner = Inner()
 
@@ -69,6 +80,7 @@ def outer(monkeypatch: pytest.MonkeyPatch) -> str:
         ("--span 0.2,0.4", {"span": [0.2, 0.4]}),
         ("--span 0.2", {"span": 0.2}),
         ("--depth 3", {"inner.depth": 3}),
+        ("--place there", {"place": "there"}),
         ("--model mine", {}),
     ],
 )
@@ -83,7 +95,17 @@ def _plain(value: object) -> object:
 
 
 @pytest.mark.parametrize(
-    "words", ["--steps 0", "--depth 10", "--kind c", "--scales x", "--num-steps 3", "--mix x"]
+    "words",
+    [
+        "--steps 0",
+        "--depth 10",
+        "--kind c",
+        "--place up",
+        "--num-steps 3",
+        "--mix x",
+        *(f"--scales {text}" for text in ("x", "nan", "1,inf", "1e400", ",", "1,,2", "1,")),
+        *("--scales=", "--span=", "--span 0.1,nan"),
+    ],
 )
 def test_what_the_settings_refuse_is_a_usage_error(outer: str, words: str) -> None:
     app, calls = options(outer)
@@ -110,6 +132,8 @@ def test_the_help_says_description_default_and_bounds(
     assert "How deep. [default: 2] [1<=x<=9]" in said
     assert "The rate. Left out, it is the model's." in said
     assert "[default: 0.5,1]" in said
+    assert "--place <here|there>" in said
+    assert "null cuts nothing. [default: 1.5; null by --set clip=null]" in said
 
 
 def test_options_win_over_the_recipe(tmp_path) -> None:
@@ -184,3 +208,66 @@ def test_a_bad_option_of_a_recipe_s_block_is_a_sentence(
     words = ["train", "--pairs", str(tmp_path), "-o", str(tmp_path / "m"), "--model", "nano"]
     assert main([*words, "--steps", "3", "--warmup-steps", "3"]) == 1
     assert "warmup_steps (3) must be below steps (3)" in capsys.readouterr().err
+
+
+BLOCKS = {
+    "train": TrainSettings,
+    "pairs": PairsSettings,
+    "instruct": InstructSettings,
+    "evaluate": EvaluateSettings,
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf", "1e999", "[1, .nan]"])
+def test_no_setting_is_a_number_that_is_not_finite(block: str, number: str) -> None:
+    for key, known in keys_of(BLOCKS[block]):
+        if "float" in str(known.annotation):
+            with pytest.raises(UserError, match=re.escape(key)):
+                read_block(None, block, BLOCKS[block], [f"{block}.{key}={number}"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --pairs x -o m --learning-rate inf",
+        "train --pairs x -o m --guidance-scale -1",
+        "train --pairs x -o m --ema-decay 1",
+        "pairs --triplets x -o p --guidance-scale 1,2,3",
+        "pairs --triplets x -o p --guidance-scale 5,2",
+        "instruct generate --captions x -o t --top-p 0",
+        "edit picture.png night --guidance-scale -3",
+        "edit picture.png night --sweep --image-guidance-scale 1,-0.5",
+        "pairs --triplets x -o p --controlnet-conditioning-scales=",
+        "evaluate nano -o r --guidance-scale inf",
+        "evaluate nano -o r --curve-image-scales 1,-1",
+        "evaluate nano -o r --clip=",
+        "evaluate nano -o r --pairs x --preset wrong",
+    ],
+)
+def test_what_only_the_settings_refuse_is_a_usage_error_that_names_the_option(
+    words: str, tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    option = [word for word in words.split() if word.startswith("--")][-1].rstrip("=")
+    assert said.startswith("Error: Invalid value")
+    assert option in said
+    assert "on the command line" not in said
+
+
+def test_a_wrong_recipe_is_not_put_down_to_the_option_beside_it(tmp_path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("pairs:\n  keep: 0\n")
+    with pytest.raises(UserError, match=r"keep \(line 2\).*; --clip-image: ") as caught:
+        flags = {"thresholds.clip_image": 2.0}
+        read_block(
+            recipe, "pairs", PairsSettings, [], flags, {"thresholds.clip_image": "--clip-image"}
+        )
+    assert not isinstance(caught.value, WrongOption)
+
+
+def test_the_presets_that_are_found_are_named_by_the_help() -> None:
+    for name in presets():
+        assert re.search(rf"--preset <[^>]*\b{name}\b", " ".join(helps()["evaluate"].split()))

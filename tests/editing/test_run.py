@@ -74,6 +74,13 @@ def test_requests_of_one_size_share_a_batch(editor):
     assert shapes == [(3, 4), (3, 4), (2, 4), (2, 4), *[(1, 3)] * 3]
 
 
+@pytest.mark.parametrize("kind", [set, list, np.array, iter])
+def test_what_is_given_up_may_be_any_collection(editor, kind):
+    found = editor.run(mix(), before_step=lambda *_: kind([1, 3]))
+    assert [edit.cancelled for edit in found] == [False, True, False, True]
+    assert not any(e.cancelled for e in editor.run(mix(), before_step=lambda *_: kind([])))
+
+
 @pytest.mark.parametrize("batch_size", [None, 2])
 def test_a_request_that_is_given_up_is_cancelled_and_the_others_are_not(editor, batch_size):
     whole = editor.run(mix(), batch_size=batch_size)

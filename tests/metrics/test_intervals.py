@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from overpaint.metrics.definitions import METRICS, Metric
 from overpaint.metrics.intervals import (
     estimate,
     holm,
@@ -217,3 +218,38 @@ def test_two_equal_models_are_rarely_told_apart_on_any_of_13_kinds(
     assert found["on a kind"] <= 0.05
     assert found["overall"] <= 0.05 + 3 * (0.05 * 0.95 / simulations) ** 0.5
     assert found["on a kind, uncorrected"] > 0.1  # which shows that the correction is needed
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("count", [2, 3, 4, 40])
+def test_no_interval_leaves_what_a_metric_can_be(metric: Metric, count: int) -> None:
+    """Of a few values Student's t alone would reach beyond both ends."""
+    least, most = metric.bounds
+    ends = [least, most] * 20
+    near = [least + (most - least) * value for value in (0.001, 0.9, 0.02, 0.999)] * 10
+    for values, others in ((ends, near), (near, ends)):
+        if metric.is_share:
+            values, others = [float(v > 0.5) for v in values], [float(v > 0.5) for v in others]
+        found = estimate(values[:count], share=metric.is_share, bounds=metric.bounds)
+        apart = paired_difference(
+            values[:count],
+            others[::-1][:count],
+            share=metric.is_share,
+            bounds=metric.difference_bounds,
+        )
+        for one, (low, high) in ((found, metric.bounds), (apart, metric.difference_bounds)):
+            assert one is not None
+            if one.low is not None and one.high is not None:
+                assert low <= one.low <= one.mean <= one.high <= high
+
+
+def test_bounds_never_part_an_interval_from_its_mean() -> None:
+    """Cosines in float32 may be a little more than 1."""
+    found = estimate([1.0000001, 1.0000001, 0.99], bounds=(-1, 1))
+    assert found is not None
+    assert found.high is not None
+    assert found.mean <= found.high <= 1
+    above = estimate([1.001, 1.002], bounds=(-1, 1))
+    assert above is not None
+    assert above.high is not None
+    assert above.mean <= above.high

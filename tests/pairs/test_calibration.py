@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from overpaint.cli import main
+from overpaint.engine.threads import THREADS
 from overpaint.models.clip import load_clip
 from overpaint.pairs import calibration
 from overpaint.pairs.calibration import SceneSample, calibrate, choose_cut
@@ -49,6 +52,25 @@ def test_right_pairs_of_scenes_pass_and_wrong_ones_do_not(found: calibration.Cal
     assert found.passing["right"] > 2 * found.passing[calibration.OTHER_EDIT]
     assert found.passing[calibration.UNEDITED] == 0.0
     assert all(cut.balanced_accuracy > 0.7 for cut in found.cuts.values())
+
+
+def test_it_computes_with_as_many_threads_as_pairs_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cosines differ in their last bits with the number of threads."""
+    clip, seen = load_clip("nano"), set()
+
+    def images(pictures: list[Image.Image]) -> torch.Tensor:
+        seen.add(torch.get_num_threads())
+        return clip_images(pictures)
+
+    clip_images = clip.images
+    monkeypatch.setattr(clip, "images", images)
+    torch.set_num_threads(before := THREADS + 1)
+    try:
+        calibrate(clip, SceneSample(count=2, seed=5))
+        assert torch.get_num_threads() == before
+    finally:
+        torch.set_num_threads(1)
+    assert seen == {THREADS}
 
 
 def test_an_unedited_picture_has_no_direction(found: calibration.Calibration) -> None:

@@ -91,6 +91,26 @@ def test_what_is_no_report_is_one_sentence(tmp_path: Path) -> None:
             read_report(tmp_path / path)
 
 
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ({"future": [0.5] * 40}, "knows no metric future"),
+        ({"retrieval": [1.0] * 39}, "not equally long"),
+        ({"l1": []}, "not equally long"),
+    ],
+)
+def test_columns_that_cannot_be_compared_are_one_sentence(
+    column: dict[str, list[float]], words: str, tmp_path: Path
+) -> None:
+    """Of a later version's report, or one that somebody edited."""
+    write_report(report(("a", results(5))), tmp_path)
+    written = json.loads((tmp_path / "report.json").read_text())
+    written["models"][0]["cases"]["scores"] |= column
+    (tmp_path / "report.json").write_text(json.dumps(written))
+    with pytest.raises(UserError, match=words):
+        read_report(tmp_path)
+
+
 def test_nothing_evaluated_is_one_sentence() -> None:
     with pytest.raises(UserError, match=r"not one of 1 cases .* no picture"):
         model_report("a", "a", None, {}, results(0)[-1:])

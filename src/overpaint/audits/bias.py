@@ -99,15 +99,18 @@ class BiasOfEdits:
 
     @classmethod
     def asked_for(cls, settings: BiasSettings) -> BiasOfEdits | None:
-        """None where the settings do not ask for it.
+        """None where the settings do not ask for it; a folder does, unless they say `bias: false`.
 
         Raises:
             UserError: there is no such folder of photographs, or no picture in it.
         """
         folder = None if settings.bias_folder is None else Path(settings.bias_folder)
+        by_folder = folder is not None and "bias" not in settings.model_fields_set
+        if not (settings.bias or by_folder):
+            return None
         if folder is not None:
             photographs_in(folder)
-        return cls(folder) if settings.bias or folder is not None else None
+        return cls(folder)
 
     def origin(self) -> dict[str, Any]:
         """See `Audit`."""

@@ -95,6 +95,9 @@ def _point(context: AuditContext, cases: Sequence[Case], text: float, image: flo
     pairs = zip(cases, edited, strict=True)
     good = [(case, picture) for case, picture in pairs if isinstance(picture, Image.Image)]
     rows = context.scorer.score([case for case, _ in good], [picture for _, picture in good])
-    found = {m.name: estimate([row[m.name] for row in rows], share=m.is_share) for m in METRICS}
+    found = {
+        m.name: estimate([row[m.name] for row in rows], share=m.is_share, bounds=m.bounds)
+        for m in METRICS
+    }
     known = {name: value for name, value in found.items() if value is not None}
     return CurvePoint(scores=known, **scales)

@@ -13,11 +13,13 @@ from PIL import Image
 
 from overpaint.audits.settings import GallerySettings
 from overpaint.editing import Editor
+from overpaint.editing.contact_sheet import IMAGE_SCALE, TEXT_SCALE
 from overpaint.evaluation.audit import AuditContext
 from overpaint.evaluation.cache import cached_result
 from overpaint.evaluation.settings import SamplingSettings
 from overpaint.html.rendering import data_address
 from overpaint.images import load_image
+from overpaint.metrics.definitions import METRIC
 from overpaint.metrics.intervals import estimate
 from overpaint.metrics.pixelwise import Pixels, capped_psnr
 from overpaint.progress import track
@@ -168,8 +170,8 @@ def scale_grid(
         title="One edit, both guidance scales",
         text=f"“{text}”: to the right the instruction weighs more, downwards the picture.",
         columns=len(text_scales),
-        heads=[f"s_T {scale:g}" for scale in text_scales],
-        rows=[f"s_I {scale:g}" for scale in image_scales],
+        heads=[f"{TEXT_SCALE} {scale:g}" for scale in text_scales],
+        rows=[f"{IMAGE_SCALE} {scale:g}" for scale in image_scales],
         shots=[shot(edit.image, "") for edit in edits],
     )
 
@@ -198,7 +200,10 @@ def sequential_edits(context: AuditContext, scenes: int) -> tuple[Drift, Gallery
             values[turn].append(value)
         if index < 2:
             shown += [Shot.model_validate(one) for one in result["shots"]]
-    drift = Drift(scenes=scenes, untouched_psnr=[estimate(column) for column in values])
+    bounds = METRIC["untouched_psnr"].bounds
+    drift = Drift(
+        scenes=scenes, untouched_psnr=[estimate(column, bounds=bounds) for column in values]
+    )
     return drift, Gallery(
         title="Edits in turn",
         text="Each edit is made of the result of the one before it; below each picture the PSNR "

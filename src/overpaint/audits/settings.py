@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, Field
+
+Scale = Annotated[float, Field(ge=0)]
 
 IMAGE_SCALES = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)  # those of the paper's Figure 8
 
@@ -17,12 +21,12 @@ class CurveSettings(BaseModel, frozen=True):
     curve_cases: int = Field(
         default=104, ge=2, description="Number of cases, the first ones, that the curve is made of."
     )
-    curve_image_scales: tuple[float, ...] = Field(
+    curve_image_scales: tuple[Scale, ...] = Field(
         default=IMAGE_SCALES,
         min_length=1,
         description="Image guidance scales (s_I) along the curve.",
     )
-    curve_text_scales: tuple[float, ...] = Field(
+    curve_text_scales: tuple[Scale, ...] = Field(
         default=(),
         description="Guidance scales (s_T), with a curve for each. Left out, it is the model's own.",
     )

@@ -186,6 +186,11 @@ def _without_place(picture: str) -> str:
     return Path(picture).name
 
 
+def model_without_place(model: str) -> str:
+    """A model's name as pictures tell it: of a folder or file the last part of its path."""
+    return Path(model).resolve().name if os.path.exists(model) else model
+
+
 def plan_outputs(
     pictures: Sequence[str], output: str | None, results: int, *, singles: bool = True
 ) -> list[Outputs]:

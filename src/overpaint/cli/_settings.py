@@ -2,17 +2,31 @@
 
 Every key of the model that one word of a command line can say is an option, those of a block in it
 too: `generate.per_caption` is `--per-caption`. A key may name its option (`json_schema_extra={"option":
-"--steps"}`), its description is the help, and its type, bounds and default are the option's. Keys that
+"--steps"}`), its description is the help, and its type, bounds and default are the option's; `{"values": "package.module:function"}` names what lists a key's values
+where these are found and not written down. Keys that
 hold a mapping have none (`--set` takes them), nor has a key whose option the command has of its own.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
+from math import isfinite
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import typer
 from typer.core import TyperCommand
@@ -20,6 +34,8 @@ from typer.core import TyperCommand
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
+
+SettingsT = TypeVar("SettingsT", bound="BaseModel")
 
 _GIVEN = "overpaint.given"
 _FLAGS = "overpaint.flags"
@@ -54,6 +70,33 @@ def given_flags(context: typer.Context) -> dict[str, Any]:
     """What the user said by options of the settings model, as it is typed: `--steps` -> value."""
     flags = context.meta.get(_FLAGS, {})
     return {flags[key]: value for key, value in given(context).items()}
+
+
+def read_options(
+    context: typer.Context,
+    recipe: Path | None,
+    block: str,
+    kind: type[SettingsT],
+    overrides: Sequence[str],
+    chosen: Mapping[str, Any] | None = None,
+) -> SettingsT:
+    """A block of the recipe with what the command line says: `--set` over the file, options over both.
+
+    Args:
+        chosen: what the options say, where that is not `given(context)`.
+
+    Raises:
+        typer.BadParameter: the settings refuse the value of an option, and nothing else.
+        UserError: as `read_block`.
+    """
+    from overpaint.errors import WrongOption
+    from overpaint.recipe import read_block
+
+    flags = given(context) if chosen is None else chosen
+    try:
+        return read_block(recipe, block, kind, overrides, flags, context.meta.get(_FLAGS, {}))
+    except WrongOption as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 class _SettingsCommand(TyperCommand):
@@ -108,13 +151,13 @@ def _option_types(
         blocks = [key[:n] for n in range(len(key) + 1) if key[n : n + 1] in (".", "")]
         if flag in taken or any(block in without for block in blocks):
             continue
-        kind = _type_of(known.annotation, many=key in listed)
+        kind = _listed_values(known) or _type_of(known.annotation, many=key in listed)
         if kind is None:
             continue
         if flag in flags:
             raise TypeError(f"{key} and {flags[flag]} are both {flag}: one of them needs a name")
         flags[flag] = key
-        found[key] = _annotation(flag, kind, known)
+        found[key] = _annotation(flag, key, kind, known)
     return found
 
 
@@ -122,6 +165,16 @@ def _flag(key: str, known: FieldInfo) -> str:
     extra = known.json_schema_extra
     named = extra.get("option") if isinstance(extra, Mapping) else None
     return str(named) if named else f"--{key.rpartition('.')[2].replace('_', '-')}"
+
+
+def _listed_values(known: FieldInfo) -> Any:
+    """A choice of the values that the key's function lists; None where it names no function."""
+    extra = known.json_schema_extra
+    named = extra.get("values") if isinstance(extra, Mapping) else None
+    if named is None:
+        return None
+    module, _, function = str(named).partition(":")
+    return Literal[tuple(getattr(import_module(module), function)())]
 
 
 def _type_of(annotation: Any, *, many: bool) -> Any:
@@ -143,24 +196,32 @@ def _type_of(annotation: Any, *, many: bool) -> Any:
     return annotation if annotation is str else None
 
 
-def _annotation(flag: str, kind: Any, known: FieldInfo) -> Any:
+def _annotation(flag: str, key: str, kind: Any, known: FieldInfo) -> Any:
     """`Annotated[... | None, typer.Option(...)]` for one key."""
-    words = _help(known)
+    words = _help(key, known)
+    least, most = _bounds(known)
     if kind in ("numbers", "range"):
-        read = _numbers if kind == "numbers" else _range
+        read = partial(_numbers if kind == "numbers" else _range, least=least, most=most)
+        read.__name__ = "numbers"  # type: ignore[attr-defined]
         metavar = "NUMBER,..." if kind == "numbers" else "NUMBER[,NUMBER]"
         return Annotated[Any, typer.Option(flag, help=words, parser=read, metavar=metavar)]
     if kind is bool:
         both = f"{flag}/--no-{flag.removeprefix('--')}"
         return Annotated[bool | None, typer.Option(both, help=words)]
-    bounds: dict[str, Any] = {}
-    for rule in known.metadata if kind in (int, float) else ():
-        bounds |= {"min": rule.ge} if hasattr(rule, "ge") else {}
-        bounds |= {"max": rule.le} if hasattr(rule, "le") else {}
-    return Annotated[kind | None, typer.Option(flag, help=words, **bounds)]
+    given: dict[str, Any] = {"min": least, "max": most} if kind in (int, float) else {}
+    return Annotated[kind | None, typer.Option(flag, help=words, **given)]
 
 
-def _help(known: FieldInfo) -> str:
+def _bounds(known: FieldInfo) -> tuple[Any, Any]:
+    """The least and the most of a key, both among what it may be; None where there is none."""
+    found = [
+        next((getattr(rule, name) for rule in known.metadata if hasattr(rule, name)), None)
+        for name in ("ge", "le")
+    ]
+    return found[0], found[1]
+
+
+def _help(key: str, known: FieldInfo) -> str:
     """The description, and the default where the description does not have to say it."""
     words = known.description or ""
     default = known.get_default(call_default_factory=True)
@@ -170,20 +231,28 @@ def _help(known: FieldInfo) -> str:
         default = "yes" if default else "no"
     elif isinstance(default, tuple):
         default = ",".join(f"{value:g}" for value in default)
+    if NoneType in get_args(known.annotation):  # which no word of an option says
+        return f"{words} [default: {default}; null by --set {key}=null]"
     return f"{words} [default: {default}]"
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(text: str, least: float | None = None, most: float | None = None) -> list[float]:
     """Numbers with commas between them."""
     try:
-        return [float(part) for part in text.split(",") if part.strip()]
+        values = [float(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"{text!r} are no numbers.") from None
+        raise typer.BadParameter(f"{text!r} is not numbers with commas between them.") from None
+    if not all(isfinite(value) for value in values):
+        raise typer.BadParameter(f"{text!r} holds a number that is not finite.")
+    for end, words in ((least, "less"), (most, "more")):
+        if end is not None and any((v < end) if end is least else (v > end) for v in values):
+            raise typer.BadParameter(f"{text!r} holds a number that is {words} than {end}.")
+    return values
 
 
-def _range(text: str) -> list[float] | float:
+def _range(text: str, least: float | None = None, most: float | None = None) -> list[float] | float:
     """A number, or the two ends of a range."""
-    values = _numbers(text)
+    values = _numbers(text, least, most)
     return values[0] if len(values) == 1 else values
 
 

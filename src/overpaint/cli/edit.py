@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from overpaint.cli._edit_outputs import Origin, Outputs, plan_outputs
+from overpaint.cli._edit_outputs import Origin, Outputs, model_without_place, plan_outputs
 from overpaint.cli._edit_work import How, Source
 from overpaint.cli._options import AsJson, Device
 from overpaint.cli._output import print_json, say
@@ -124,10 +124,12 @@ def edit(
         say("note: this processor computes bfloat16, so it is used; --dtype float32 is exact.")
     used = _used(editor, model, chosen)
     flags = {flag: v for flag, v in given_flags(context).items() if "guidance-scale" not in flag}
-    typed = {"--model": model, "--resolution": None, **flags, "--steps": used["steps"]}
+    named = model_without_place(model)
+    typed = {"--model": named, "--resolution": None, **flags, "--steps": used["steps"]}
     rest = {name: chosen[name] for name in chosen if name != "num_inference_steps"}
-    settings = {**used, "resolution": None, **rest}
-    origin = Origin("", instructions, {**typed, "--dtype": dtype}, settings)
+    settings = {**used, "model": named, "resolution": None, **rest}
+    own = None if used["dtype"] == "float32" else used["dtype"]  # of this machine, not of every one
+    origin = Origin("", instructions, {**typed, "--dtype": dtype or own}, settings)
     done = _edit_all(editor, how, list(zip(sources, planned, strict=True)), origin, as_json)
     if as_json:
         seconds = {"load": loaded - began, "edit": time.perf_counter() - loaded}
@@ -247,8 +249,8 @@ def _written(
 
 
 def _scales(values: list[float], name: str, *, many: bool) -> list[float]:
-    """The values of a scale, of which there may be several with --sweep."""
+    """The values of a scale, each once, of which there may be several with --sweep."""
     if len(values) > 1 and not many:
         hint = f"--{name.replace('_', '-')}"
         raise typer.BadParameter("several values need --sweep.", param_hint=hint)
-    return list(values)
+    return list(dict.fromkeys(values))

@@ -13,7 +13,7 @@ import typer
 from overpaint.cli._engine import read_engine
 from overpaint.cli._options import AsJson, Assignments, EngineOption, RecipeFile, WorkersOption
 from overpaint.cli._output import print_json, say
-from overpaint.cli._settings import given, options_of
+from overpaint.cli._settings import given, options_of, read_options
 from overpaint.cli._threads import quieten_threads
 
 if TYPE_CHECKING:
@@ -51,11 +51,10 @@ def evaluate(
     """
     quieten_threads()
     from overpaint.evaluation.settings import EvaluateSettings
-    from overpaint.recipe import read_block
 
     chosen = _with_parts(given(context))
     overrides = [*(settings or []), *_gives_way(chosen)]
-    values = read_block(recipe, "evaluate", EvaluateSettings, overrides, chosen)
+    values = read_options(context, recipe, "evaluate", EvaluateSettings, overrides, chosen)
     from overpaint.evaluation.stage import evaluate_with_settings
 
     began = time.perf_counter()

@@ -17,7 +17,7 @@ from overpaint.cli._options import (
     WorkersOption,
 )
 from overpaint.cli._output import echo, print_json, say
-from overpaint.cli._settings import given, options_of
+from overpaint.cli._settings import given, options_of, read_options
 from overpaint.cli._threads import quieten_threads
 
 app = typer.Typer(help="Write edit instructions for captions.", no_args_is_help=True)
@@ -51,14 +51,13 @@ def generate(
     """
     quieten_threads()
     from overpaint.instruct.settings import InstructSettings
-    from overpaint.recipe import read_block
 
     chosen = given(context)
     overrides = [*(settings or [])]
     overrides += ["instruct.scenes=null"] if "captions" in chosen else []
     overrides += ["instruct.captions=null"] if "scenes" in chosen else []
     overrides += ["instruct.data=null"] if "model" in chosen else []
-    values = read_block(recipe, "instruct", InstructSettings, overrides, chosen)
+    values = read_options(context, recipe, "instruct", InstructSettings, overrides, chosen)
     if values.data is not None:
         raise typer.BadParameter(
             "the recipe fine-tunes its model first: give --model, the folder that "
@@ -94,9 +93,8 @@ def finetune(
     """
     quieten_threads()
     from overpaint.instruct.settings import InstructSettings
-    from overpaint.recipe import read_block
 
-    values = read_block(recipe, "instruct", InstructSettings, settings or [], given(context))
+    values = read_options(context, recipe, "instruct", InstructSettings, settings or [])
     if values.data is None or values.model is None:
         raise typer.BadParameter("give --data and --model: triplets, and what to start from.")
     from overpaint.instruct.finetuning import finetune as train

@@ -17,7 +17,7 @@ from overpaint.cli._options import (
     WorkersOption,
 )
 from overpaint.cli._output import echo, print_json, say
-from overpaint.cli._settings import given, options_of
+from overpaint.cli._settings import options_of, read_options
 from overpaint.cli._threads import quieten_threads
 
 OPTIONS = options_of("overpaint.pairs.settings:PairsSettings")
@@ -46,9 +46,8 @@ def pairs(
     """
     quieten_threads()
     from overpaint.pairs.settings import PairsSettings
-    from overpaint.recipe import read_block
 
-    values = read_block(recipe, "pairs", PairsSettings, settings or [], given(context))
+    values = read_options(context, recipe, "pairs", PairsSettings, settings or [])
     from overpaint.pairs.stage import make_pairs
     from overpaint.pairs.statistics import table
 

@@ -11,7 +11,7 @@ import typer
 
 from overpaint.cli._options import AsJson, Assignments, RecipeFile
 from overpaint.cli._output import print_json, say
-from overpaint.cli._settings import given, options_of
+from overpaint.cli._settings import options_of, read_options
 from overpaint.cli._threads import quieten_threads
 
 OPTIONS = options_of("overpaint.training.settings:TrainSettings")
@@ -36,10 +36,9 @@ def train(
     The same command resumes a run that was stopped.
     """
     quieten_threads()
-    from overpaint.recipe import read_block
     from overpaint.training.settings import TrainSettings
 
-    values = read_block(recipe, "train", TrainSettings, settings or [], given(context))
+    values = read_options(context, recipe, "train", TrainSettings, settings or [])
     if values.model is None:
         raise typer.BadParameter("give --model: what to start from.")
     from overpaint.training.editor import train_editor, work_folder

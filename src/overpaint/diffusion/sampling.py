@@ -173,7 +173,8 @@ def sample(
         going = [group for group in groups if i < len(group.steps.times) and group.members]
         if not going:
             break
-        gone = set(before_step(i, most, _joined(going)) or ()) if before_step else set()
+        given = before_step(i, most, _joined(going)) if before_step else None
+        gone = set() if given is None else set(given)
         gone &= {member for group in going for member in group.members}
         if gone:
             dropped |= gone

@@ -345,7 +345,8 @@ class _Part:
     rows: Sequence[int]
 
     def __call__(self, step: int, steps: int, latents: Tensor) -> list[int]:
-        gone = set(self.before_step(step, steps, latents) or ())
+        given = self.before_step(step, steps, latents)
+        gone = set() if given is None else set(given)  # an array has no truth value
         return [at for at, row in enumerate(self.rows) if row in gone]
 
 

@@ -11,7 +11,7 @@ All is deterministic: equal values give equal intervals and p-values.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import comb, sqrt
+from math import comb, inf, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -32,6 +32,8 @@ _NORMAL = NormalDist()
 _Z = _NORMAL.inv_cdf(1 - ALPHA / 2)
 
 Values = NDArray[np.float64]
+Bounds = tuple[float, float]
+UNBOUNDED: Bounds = (-inf, inf)
 
 
 class Estimate(BaseModel):
@@ -69,17 +71,24 @@ class Difference(Estimate):
 
 
 def estimate(
-    values: Sequence[float | None], *, share: bool = False, resamples: int = RESAMPLES
+    values: Sequence[float | None],
+    *,
+    share: bool = False,
+    bounds: Bounds = UNBOUNDED,
+    resamples: int = RESAMPLES,
 ) -> Estimate | None:
     """Mean and interval of the values that are known; None where none is.
 
-    `share`: the values are 0 or 1, and their mean is the share of ones.
+    `share`: the values are 0 or 1, and their mean is the share of ones. `bounds`: the least and the
+    most that a mean can be.
     """
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     if len(known) == 0:
         return None
     mean = float(known.mean())
-    low, high = wilson(_ones(known), len(known)) if share else mean_interval(known, resamples)
+    low, high = (
+        wilson(_ones(known), len(known)) if share else mean_interval(known, resamples, bounds)
+    )
     return Estimate(mean=mean, low=low, high=high, count=len(known))
 
 
@@ -89,11 +98,13 @@ def paired_difference(
     *,
     higher_is_better: bool = True,
     share: bool = False,
+    bounds: Bounds = UNBOUNDED,
     resamples: int = RESAMPLES,
 ) -> Difference | None:
     """b minus a, case by case; None where no case has both.
 
-    Pairs stay together, so what makes a case hard for both models cancels out.
+    Pairs stay together, so what makes a case hard for both models cancels out. `bounds`: the least and
+    the most that a difference of means can be.
 
     Raises:
         ValueError: the two are not equally long.
@@ -106,7 +117,7 @@ def paired_difference(
     better = apart if higher_is_better else -apart
     wins, losses = int((better > 0).sum()), int((better < 0).sum())
     ties = len(both) - wins - losses
-    low, high = newcombe(before, after) if share else mean_interval(apart, resamples)
+    low, high = newcombe(before, after) if share else mean_interval(apart, resamples, bounds)
     return Difference(
         mean=float(apart.mean()),
         low=low,
@@ -197,11 +208,14 @@ def holm(ps: Mapping[str, float]) -> dict[str, float]:
     return {name: corrected[name] for name in ps}
 
 
-def mean_interval(values: Values, resamples: int = RESAMPLES) -> tuple[float | None, float | None]:
+def mean_interval(
+    values: Values, resamples: int = RESAMPLES, bounds: Bounds = UNBOUNDED
+) -> tuple[float | None, float | None]:
     """95 % interval of a mean; None where the values tell nothing of their spread.
 
     By `bca`. Resampled means never leave the values' own range, which holds the mean of two in
-    half of all cases only, of four in seven of eight: of few it reaches at least as far as Student's t.
+    half of all cases only, of four in seven of eight: of few it reaches at least as far as Student's t,
+    but no further than `bounds`, beyond which no mean lies.
     """
     low, high = bca(values, resamples)
     count = len(values)
@@ -209,7 +223,8 @@ def mean_interval(values: Values, resamples: int = RESAMPLES) -> tuple[float | N
         return low, high
     mean = float(values.mean())
     half = student_t(count - 1) * float(values.std(ddof=1)) / sqrt(count)
-    return min(low, mean - half), max(high, mean + half)
+    least, most = min(bounds[0], mean), max(bounds[1], mean)  # a cosine may be 1 + 1e-7
+    return max(least, min(low, mean - half)), min(most, max(high, mean + half))
 
 
 def bca(values: Values, resamples: int = RESAMPLES) -> tuple[float | None, float | None]:

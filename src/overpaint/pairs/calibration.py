@@ -25,6 +25,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from overpaint.engine.threads import fixed_threads
 from overpaint.files import write_atomic
 from overpaint.html.plots import Histogram, histogram_file
 from overpaint.html.rendering import page_style
@@ -118,12 +119,14 @@ def calibrate(clip: Clip, scenes: SceneSample, precision: float | None = None) -
 
     Each maximises the balanced accuracy of its score; with `precision` (between 0.5 and 1) each is
     the lowest at which so large a share of what passes is right, were right and wrong pairs equally
-    many, and where none reaches it the one that comes nearest.
+    many, and where none reaches it the one that comes nearest. As `overpaint pairs` it computes with
+    a fixed number of threads, for cosines differ in their last bits with that number.
     """
-    shots = [
-        _Shot.of(clip, _example(scenes, index))
-        for index in track(range(scenes.count), "scenes", scenes.count)
-    ]
+    with fixed_threads():
+        shots = [
+            _Shot.of(clip, _example(scenes, index))
+            for index in track(range(scenes.count), "scenes", scenes.count)
+        ]
     right, wrong = _distributions(shots)
     cuts = {name: choose_cut(right[name], wrong[name], precision) for name in SCORES}
     thresholds = Thresholds(**{name: cut.threshold for name, cut in cuts.items()})

@@ -91,7 +91,11 @@ def make_report(
     found = dict(findings or {})
     known = {name for model in models for name in model.cases.scores}
     own = [] if unedited is None else [compare_models(unedited, model) for model in models]
-    infos = [MetricInfo(**vars(metric)) for metric in METRICS if metric.name in known]
+    infos = [
+        MetricInfo.model_validate(metric, from_attributes=True)
+        for metric in METRICS
+        if metric.name in known
+    ]
     return Report(
         title=title,
         data=data,
@@ -130,6 +134,7 @@ def compare_models(a: ModelReport, b: ModelReport) -> Comparison:
                 [b.cases.scores[name][j] for _, j in rows],
                 higher_is_better=METRIC[name].better == "higher",
                 share=METRIC[name].is_share,
+                bounds=METRIC[name].difference_bounds,
             )
             if difference is not None:
                 differences.setdefault(kind, {})[name] = difference
@@ -183,7 +188,9 @@ def _several(kinds: dict[str, Any]) -> dict[str, Any]:
 
 def _estimates(cases: Cases, rows: Sequence[int]) -> dict[str, Estimate]:
     found = {
-        name: estimate([column[row] for row in rows], share=METRIC[name].is_share)
+        name: estimate(
+            [column[row] for row in rows], share=METRIC[name].is_share, bounds=METRIC[name].bounds
+        )
         for name, column in cases.scores.items()
     }
     return {name: value for name, value in found.items() if value is not None}

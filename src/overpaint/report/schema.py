@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from overpaint.errors import UserError
 from overpaint.files import reason, write_atomic
+from overpaint.metrics.definitions import METRIC
 from overpaint.metrics.intervals import Difference, Estimate
 from overpaint.report.sections import BiasAudit, CurvePoint, Drift
 
@@ -64,6 +65,16 @@ class Cases(_Part):
     kind: list[str]
     instruction: list[str]
     scores: dict[str, list[float | None]] = Field(description="metric → one number a case")
+
+    @model_validator(mode="after")
+    def _columns_are_whole(self) -> Self:
+        unknown = self.scores.keys() - METRIC.keys()
+        if unknown:
+            raise ValueError(f"this version knows no metric {', '.join(sorted(unknown))}")
+        lengths = {len(column) for column in self.scores.values()}
+        if {len(self.kind), len(self.instruction), *lengths} != {len(self.key)}:
+            raise ValueError("the columns are not equally long")
+        return self
 
 
 class ModelReport(_Part):
@@ -156,5 +167,5 @@ def read_report(path: str | Path) -> Report:
         at = ".".join(str(part) for part in first["loc"]) or "its beginning"
         raise UserError(
             f"{path} is no report of `overpaint evaluate` (format {FORMAT}): at {at}, "
-            f"{first['msg'].lower()}."
+            f"{first['msg'].removeprefix('Value error, ').lower()}."
         ) from error

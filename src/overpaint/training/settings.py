@@ -184,12 +184,14 @@ class TrainSettings(LoopSettings, frozen=True):
     )
     guidance_scale: float = Field(
         default=3.0,
+        ge=0,
         json_schema_extra=LAST,
         description="Text guidance scale (s_T) of the validation sheets; the model is stored "
         "with it.",
     )
     image_guidance_scale: float = Field(
         default=2.0,
+        ge=0,
         json_schema_extra=LAST,
         description="Image guidance scale (s_I) of the validation sheets; the model is stored "
         "with it.",
