@@ -224,8 +224,8 @@ def train_steps(setup: Setup, **options: Any) -> Figures:
 
     from overpaint.training import loop
     from overpaint.training.loop import fit
+    from overpaint.training.micro_step import MicroStep
     from overpaint.training.settings import LoopSettings
-    from overpaint.training.step import Step
 
     checkpointing = options.pop("gradient_checkpointing", False)
     unet = UNet2DConditionModel.from_pretrained(
@@ -236,7 +236,7 @@ def train_steps(setup: Setup, **options: Any) -> Figures:
     loop.write_checkpoint = lambda *_: None  # 10 GB that say nothing of a step
     side, width = setup.pick(32, 8), unet.config.cross_attention_dim
 
-    def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+    def loss(model: nn.Module, step: MicroStep) -> dict[str, Tensor]:
         seen, text = step.normal(8, side, side), step.normal(77, width)
         answer = model(seen, step.integers(1000), text, return_dict=False)[0]
         return {"loss": answer.float().square().mean()}

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from overpaint.training.loop import make_accelerator, train_loop
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.settings import LoopSettings
-from overpaint.training.step import Step
 
 STEPS, MICRO = 4, 2
 
@@ -32,7 +32,7 @@ class Small(nn.Module):
         return self.linear(self.conv(x).mean((2, 3)).relu())
 
 
-def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+def loss(model: nn.Module, step: MicroStep) -> dict[str, Tensor]:
     noise, scale = step.normal(4, 8, 8), step.uniform()
     return {"loss": (model(noise) * scale[:, None] - 1).square().mean()}
 
@@ -95,7 +95,7 @@ def test_checkpointing_computes_attention_again_as_it_did(tmp_path: Path, precis
     model = Checkpointed()
     before = model.layer.weight.detach().clone()
 
-    def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+    def loss(model: nn.Module, step: MicroStep) -> dict[str, Tensor]:
         return {"loss": model(step.normal(1, 8, 16)).float().square().mean()}
 
     train_loop(make_accelerator(settings), model, loss, settings, tmp_path, validate=None)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from overpaint.diffusion.processes import PREDICTIONS, AlphaBar, RectifiedFlow
-from overpaint.training.step import Step
+from overpaint.training.micro_step import MicroStep
 
 ALPHAS = torch.linspace(0.999, 0.01, 1000)
 
@@ -90,7 +90,7 @@ def test_rectified_flow_is_a_straight_line_from_picture_to_noise(shape) -> None:
 def test_times_of_rectified_flow_are_logit_normal_and_shifted_as_its_scheduler_does(shift) -> None:
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    step = Step(index=0, micro=0, accumulation=1, batch_size=512, seed=1)
+    step = MicroStep(index=0, micro=0, accumulation=1, batch_size=512, seed=1)
     times = RectifiedFlow(shift).draw_times(step)
     assert 0 < float(times.min()) < float(times.max()) < 1000
     plain = torch.full((), 0.5)

@@ -21,8 +21,8 @@ from overpaint.shards import write_shard
 from overpaint.training.latents import Batch
 from overpaint.training.loop import fit
 from overpaint.training.loss import EditingLoss
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.settings import LoopSettings, TrainSettings
-from overpaint.training.step import Step
 from overpaint.training.validation import ValidationSheets
 
 PICTURE = Image.linear_gradient("L").resize((40, 30)).convert("RGB")
@@ -110,7 +110,7 @@ def test_it_is_trained_and_draws_its_sheets(folder: Path, tmp_path: Path) -> Non
     model = load_editor(folder)
     before = [weight.clone() for weight in model.network.parameters()]
     loss = EditingLoss(model, Pairs(model), torch.arange(8), 0.05)
-    step = Step(index=0, micro=0, accumulation=1, batch_size=4, seed=1)
+    step = MicroStep(index=0, micro=0, accumulation=1, batch_size=4, seed=1)
     first = float(loss(model.network, step)["loss"].detach())
     train = TrainSettings(resolution=16, num_inference_steps=2)
     sheets = ValidationSheets([(PICTURE, PICTURE, "make it night")], model, train, tmp_path / "s")

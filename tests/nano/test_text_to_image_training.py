@@ -26,8 +26,8 @@ from overpaint.digests import digest
 from overpaint.errors import UserError
 from overpaint.scenes.examples import is_held_out
 from overpaint.training.loop import make_accelerator
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.settings import LoopSettings
-from overpaint.training.step import Step
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +121,7 @@ def test_captions_are_dropped_as_often_as_asked(base: Path, tmp_path: Path) -> N
     parts = load_parts(base, torch.device("cpu"))
     scenes = Captioned(count=64, world="small", size=64, edited=0.7, seed=1)
     data = captioned_latents(scenes, parts, tmp_path, 0.25)
-    batch = data.draw(Step(0, 0, 1, 400, 5))
+    batch = data.draw(MicroStep(0, 0, 1, 400, 5))
     null_text = data._encode(torch.tensor([64]), torch.device("cpu"))
     dropped = (batch.text == null_text).flatten(1).all(dim=1).float().mean()
     assert 0.17 < dropped < 0.33
@@ -129,7 +129,7 @@ def test_captions_are_dropped_as_often_as_asked(base: Path, tmp_path: Path) -> N
 
 
 def test_a_share_of_the_timesteps_is_of_the_noisiest() -> None:
-    timesteps = draw_timesteps(Step(0, 0, 1, 4000, 5), 1000, 0.35)
+    timesteps = draw_timesteps(MicroStep(0, 0, 1, 4000, 5), 1000, 0.35)
     assert int(timesteps.min()) >= 0
     assert int(timesteps.max()) == 999
     assert 0.40 < (timesteps >= 875).float().mean() < 0.46  # 0.35 + 0.65 / 8
@@ -153,7 +153,7 @@ def test_it_learns_what_a_caption_says(base: Path, tmp_path: Path) -> None:
     parts = load_parts(base, torch.device("cpu"))
     scenes = Captioned(4, "small", 64, recipe.edited, 3)
     data = captioned_latents(scenes, parts, tmp_path, 0.0)
-    batch = data.draw(Step(0, 0, 1, 64, 5))
+    batch = data.draw(MicroStep(0, 0, 1, 64, 5))
     fresh = build_unet(recipe, parts.vae, parts.text_encoder)
 
     def error(model: UNet2DConditionModel, text: torch.Tensor) -> float:

@@ -21,8 +21,8 @@ from overpaint.training.editor import load_base, split_rows, train_editor, work_
 from overpaint.training.latents import precompute
 from overpaint.training.log import read_log
 from overpaint.training.loss import EditingLoss
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.settings import TrainSettings
-from overpaint.training.step import Step
 from tiny import LATENT_CHANNELS
 
 pytestmark = pytest.mark.slow
@@ -59,11 +59,11 @@ def test_the_loss_is_equation_2_with_dropout(
     s = settings(conditioning_dropout=0.3, cache_dtype="float32")
     base, pairs = load_base(editing_base, s, CPU), read_pairs(pairs_folder)
     batches = precompute(pairs, "data", base, s, tmp_path)
-    step = Step(index=0, micro=0, accumulation=1, batch_size=8, seed=4)
+    step = MicroStep(index=0, micro=0, accumulation=1, batch_size=8, seed=4)
     with torch.no_grad():
         got = EditingLoss(base, batches, torch.arange(len(pairs)), 0.3)(base.unet, step)["loss"]
 
-    again = Step(index=0, micro=0, accumulation=1, batch_size=8, seed=4)
+    again = MicroStep(index=0, micro=0, accumulation=1, batch_size=8, seed=4)
     rows, u = again.rows(len(pairs)), again.uniform(5)
     noises, times = again.normal(2, LATENT_CHANNELS, 8, 8), again.integers(1000)
     errors = []

@@ -23,8 +23,8 @@ from overpaint.training.cache import cached_arrays
 from overpaint.training.editor import load_base
 from overpaint.training.latents import Batch, EncodedBatches, precompute, read_pair
 from overpaint.training.loss import EditingLoss
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.settings import TrainSettings
-from overpaint.training.step import Step
 from overpaint.training.validation import ValidationSheets
 
 pytestmark = pytest.mark.slow
@@ -47,8 +47,8 @@ def test_the_cache_gives_the_loss_of_encoding_in_the_loop(
     cached = precompute(pairs, "data", base, s, tmp_path)
     in_loop = EncodedBatches(pairs, base, s)
     for index in range(3):
-        step = Step(index=index, micro=0, accumulation=1, batch_size=8, seed=1)
-        again = Step(index=index, micro=0, accumulation=1, batch_size=8, seed=1)
+        step = MicroStep(index=index, micro=0, accumulation=1, batch_size=8, seed=1)
+        again = MicroStep(index=index, micro=0, accumulation=1, batch_size=8, seed=1)
         with torch.no_grad():
             a = EditingLoss(base, cached, rows, s.conditioning_dropout)(base.unet, step)["loss"]
             b = EditingLoss(base, in_loop, rows, s.conditioning_dropout)(base.unet, again)["loss"]

@@ -34,12 +34,12 @@ def test_the_loop_is_adamw_by_hand(tmp_path) -> None:
     got = fit(plain_model(), toy_loss, settings, tmp_path)
     model = plain_model()
     from overpaint.diffusion.schedules import lr_multiplier
-    from overpaint.training.step import Step
+    from overpaint.training.micro_step import MicroStep
 
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.999), weight_decay=0.01)
     for index in range(5):
         optimizer.param_groups[0]["lr"] = 1e-2 * lr_multiplier("cosine", index, 5)
-        step = Step(index=index, micro=0, accumulation=1, batch_size=4, seed=3)
+        step = MicroStep(index=index, micro=0, accumulation=1, batch_size=4, seed=3)
         toy_loss(model, step)["loss"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

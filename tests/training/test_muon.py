@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from overpaint.training.loop import fit
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.muon import Muon, is_matrix, orthogonalised
-from overpaint.training.step import Step
 
 sys.path.insert(0, str(Path(__file__).parent))
 from toy import checksum, toy_settings
@@ -25,7 +25,7 @@ def wide_model() -> nn.Module:
         return nn.Sequential(nn.Linear(32, 48), nn.SiLU(), nn.Linear(48, 32), nn.Linear(32, 1))
 
 
-def wide_loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+def wide_loss(model: nn.Module, step: MicroStep) -> dict[str, Tensor]:
     x = step.normal(32)
     return {"loss": (model(x) - x.sum(1, keepdim=True)).square().mean()}
 
@@ -74,7 +74,7 @@ def test_a_wide_weights_step_is_orthogonal_and_as_large_as_adamws() -> None:
 def test_a_run_that_was_stopped_ends_in_the_same_bytes(tmp_path: Path) -> None:
     whole = fit(wide_model(), wide_loss, SETTINGS, tmp_path / "whole")
 
-    def stopping(model: nn.Module, step: Step) -> dict[str, Tensor]:
+    def stopping(model: nn.Module, step: MicroStep) -> dict[str, Tensor]:
         if step.index == 8:
             raise KeyboardInterrupt
         return wide_loss(model, step)

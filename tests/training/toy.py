@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from overpaint.training.loop import end_processes, fit
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.settings import LoopSettings
-from overpaint.training.step import Step
 
 N_ROWS = 50
 
@@ -35,7 +35,7 @@ def plain_model() -> nn.Module:
         return nn.Sequential(nn.Linear(8, 16), nn.SiLU(), nn.Linear(16, 1))
 
 
-def toy_loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+def toy_loss(model: nn.Module, step: MicroStep) -> dict[str, Tensor]:
     """Regression on noisy inputs, each sample's noise from its own stream."""
     data = torch.randn(N_ROWS, 8, generator=torch.Generator().manual_seed(9))
     x = data[step.rows(N_ROWS)]

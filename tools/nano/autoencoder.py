@@ -19,8 +19,8 @@ from overpaint.files import dir_aside
 from overpaint.scenes.catalogue import World
 from overpaint.scenes.layout import Version
 from overpaint.training.loop import fit
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.settings import LoopSettings
-from overpaint.training.step import Step
 
 _HELD_OUT_SEED = 7  # the pictures that quality is measured on
 _MEASURED, _AT_ONCE = 128, 32
@@ -76,7 +76,7 @@ def train_autoencoder(recipe: AutoencoderRecipe, out: Path) -> Path:
     """Train, bring the latents to mean 0 and deviation 1, and write `out/model` (diffusers, safetensors)."""
     latent_side = recipe.size // 2 ** (len(recipe.channels) - 1)
 
-    def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+    def loss(model: nn.Module, step: MicroStep) -> dict[str, Tensor]:
         seeds = sample_seeds(step, step.size, "ae")
         pictures = crowded(seeds, recipe.world, recipe.size, recipe.version).to(step.device)
         noise = step.normal(recipe.latent_channels, latent_side, latent_side)
@@ -129,7 +129,7 @@ def standardise(autoencoder: AutoencoderKL, means: Tensor, deviations: Tensor) -
 def measure(autoencoder: AutoencoderKL, recipe: AutoencoderRecipe) -> tuple[float, Tensor, Tensor]:
     """PSNR in dB (peak 255) on 128 pictures of no training step, and the means and deviations of
     their latents' channels (C,)."""
-    step = Step(0, 0, 1, _MEASURED, _HELD_OUT_SEED)
+    step = MicroStep(0, 0, 1, _MEASURED, _HELD_OUT_SEED)
     seeds = sample_seeds(step, _MEASURED, "measure")
     pictures, _ = captioned(seeds, recipe.world, recipe.size, recipe.version)
     errors, latents = [], []

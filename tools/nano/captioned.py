@@ -34,8 +34,8 @@ from overpaint.scenes.layout import Scene, Version
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
 from overpaint.training.cache import Fill, cached_arrays
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.settings import LoopSettings
-from overpaint.training.step import Step
 
 _AT_ONCE = 64
 
@@ -168,7 +168,7 @@ class CaptionedLatents:
         tokens = cached_tokens(scenes, parts.tokenizer, cache, state.is_main_process)
         return cls(latents, tokens, parts, conditioning_dropout_prob, noisiest)
 
-    def draw(self, step: Step) -> Noised:
+    def draw(self, step: MicroStep) -> Noised:
         """The batch of a step: rows, noise, timesteps and dropped captions follow from it."""
         rows = step.rows(len(self.latents))
         scale = self.parts.vae.config.scaling_factor
@@ -198,7 +198,7 @@ class CaptionedLatents:
         return hidden
 
 
-def draw_timesteps(step: Step, count: int, noisiest: float) -> Tensor:
+def draw_timesteps(step: MicroStep, count: int, noisiest: float) -> Tensor:
     """int64 (B,): uniform over `count`, but a share `noisiest` of them over the last eighth.
 
     There it is decided what stands where; drawn uniformly, few samples teach that.

@@ -36,8 +36,8 @@ from overpaint.scenes.examples import Example, sample_example
 from overpaint.scenes.layout import PLACES, Version
 from overpaint.training.checkpoints import read_newest
 from overpaint.training.loop import fit
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.settings import LoopSettings
-from overpaint.training.step import Step
 
 _HELD_OUT_SEED = 7
 
@@ -202,7 +202,7 @@ def train_clip(
         tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
         return tokens.input_ids
 
-    def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+    def loss(model: nn.Module, step: MicroStep) -> dict[str, Tensor]:
         seeds = sample_seeds(step, step.size, "clip")
         batch = [
             sample_example(seed, world=recipe.world, size=side, version=recipe.version)
@@ -226,7 +226,7 @@ def train_clip(
 
     def validate(model: nn.Module, done: int) -> dict[str, float]:
         assert isinstance(model, _Trained)
-        seeds = sample_seeds(Step(0, 0, 1, 256, _HELD_OUT_SEED), 256, "measure")
+        seeds = sample_seeds(MicroStep(0, 0, 1, 256, _HELD_OUT_SEED), 256, "measure")
         held_out = hard_captions(seeds, recipe.world, side, 6, recipe.version)
         device = model.clip.device
         tokens = encode(held_out.right + held_out.wrong).to(device)

@@ -20,7 +20,7 @@ from overpaint.models.loading import load_network
 from overpaint.pairs.canny import canny
 from overpaint.seeds import derive_seed
 from overpaint.training.loop import fit, make_accelerator
-from overpaint.training.step import Step
+from overpaint.training.micro_step import MicroStep
 
 
 class ControlNetRecipe(CaptionedRecipe, frozen=True):
@@ -66,7 +66,7 @@ def train_controlnet(
     data = recipe.latents(parts, folder, state)
     edges = cached_edges(recipe.captioned(), recipe, folder, state.is_main_process)
 
-    def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+    def loss(model: nn.Module, step: MicroStep) -> dict[str, Tensor]:
         batch = data.draw(step)
         known = (batch.noisy, batch.timesteps, batch.text)
         hint = hint_of(take(edges, batch.rows, step.device))

@@ -19,7 +19,7 @@ from overpaint.scenes.layout import PLACES, Scene, Version, sample_scene
 from overpaint.scenes.one_fact import swapped, with_one_fact_wrong
 from overpaint.scenes.rendering import render
 from overpaint.seeds import derive_seed
-from overpaint.training.step import Step
+from overpaint.training.micro_step import MicroStep
 
 
 def to_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
@@ -28,7 +28,7 @@ def to_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
     return stacked.float().div_(127.5).sub_(1.0).contiguous()
 
 
-def sample_seeds(step: Step, count: int, purpose: str) -> list[int]:
+def sample_seeds(step: MicroStep, count: int, purpose: str) -> list[int]:
     """`count` seeds for this process's part of a micro-batch; none occurs twice in a run."""
     return [derive_seed(step.seed, purpose, step.first + i) for i in range(count)]
 

@@ -25,7 +25,7 @@ from overpaint.models.fingerprints import hash_weights
 from overpaint.sampler import SamplerSettings
 from overpaint.seeds import derive_seed
 from overpaint.training.loop import fit, make_accelerator
-from overpaint.training.step import Step
+from overpaint.training.micro_step import MicroStep
 
 _SHEET = 12  # captions on a validation sheet
 
@@ -71,7 +71,7 @@ def train_text_to_image(
         _draw_sheet(model, parts, captions, recipe, work / "sheets" / f"step-{done:07d}.png")
         return {}
 
-    def loss(model: nn.Module, step: Step) -> dict[str, Tensor]:
+    def loss(model: nn.Module, step: MicroStep) -> dict[str, Tensor]:
         batch = data.draw(step)
         predicted = model(batch.noisy, batch.timesteps, batch.text, return_dict=False)[0]
         return {"loss": F.mse_loss(predicted.float(), batch.wanted)}

@@ -5,7 +5,7 @@
 `out/` then holds `origin.json` (what it was made from), `log.jsonl` (every metric) and
 `checkpoints/`. The same call resumes a run that was killed, wherever that was, and ends in the
 same weights (on the CPU to the byte): no state of a random generator or of a data loader
-exists, see `training.step`. Scales out with `accelerate launch` or `torchrun`.
+exists, see `training.micro_step`. Scales out with `accelerate launch` or `torchrun`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from overpaint.training.checkpoints import Checkpoint, read_newest, write_checkp
 from overpaint.training.ema import Ema
 from overpaint.training.log import Log
 from overpaint.training.meter import Meter
+from overpaint.training.micro_step import MicroStep
 from overpaint.training.muon import Muon
 from overpaint.training.settings import LoopSettings
-from overpaint.training.step import Step
 from overpaint.training.stopping import Wish, waiting_for_stops
 from overpaint.training.threads import THREADS, threads_of_run
 
-Loss = Callable[[nn.Module, Step], dict[str, Tensor]]
+Loss = Callable[[nn.Module, MicroStep], dict[str, Tensor]]
 Validate = Callable[[nn.Module, int], dict[str, float] | None]
 
 
@@ -233,7 +233,7 @@ class _Run:
 
     def _micro_step(self, loss: Loss, index: int, micro: int) -> dict[str, Tensor]:
         settings, accelerator = self.settings, self.accelerator
-        step = Step(
+        step = MicroStep(
             index=index,
             micro=micro,
             accumulation=settings.gradient_accumulation_steps,

@@ -12,10 +12,10 @@ from overpaint.diffusion.guidance import PICTURE, TEXT
 from overpaint.families.contract import TrainableModel
 from overpaint.training.augmentation import DRAWS
 from overpaint.training.latents import Batch, Batches
-from overpaint.training.step import Step
+from overpaint.training.micro_step import MicroStep
 
 
-def editing_loss(model: TrainableModel, batch: Batch, step: Step, p: float) -> Tensor:
+def editing_loss(model: TrainableModel, batch: Batch, step: MicroStep, p: float) -> Tensor:
     """Equation 2 of arXiv:2211.09800, for any process, with conditioning dropout.
 
     Args:
@@ -48,7 +48,7 @@ class EditingLoss:
     rows: Tensor
     p: float
 
-    def __call__(self, network: nn.Module, step: Step) -> dict[str, Tensor]:
+    def __call__(self, network: nn.Module, step: MicroStep) -> dict[str, Tensor]:
         """The loss of one micro-batch; `network` is the model's, or a wrapper of it."""
         if self.model.network is not network:
             self.model = self.model.with_network(network)

@@ -17,7 +17,7 @@ from overpaint.seeds import derive_seed
 
 
 @dataclass(frozen=True)
-class Step:
+class MicroStep:
     """Micro-batch `micro` of optimizer step `index`, as process `process` of `processes` sees it.
 
     `batch_size` counts the samples of the micro-batch over all processes; this process has

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from overpaint.training.step import Step
+from overpaint.training.micro_step import MicroStep
 
 
-def one(index: int = 0, micro: int = 0, accumulation: int = 1, batch: int = 8, **more) -> Step:
-    return Step(
+def one(index: int = 0, micro: int = 0, accumulation: int = 1, batch: int = 8, **more) -> MicroStep:
+    return MicroStep(
         index=index, micro=micro, accumulation=accumulation, batch_size=batch, seed=5, **more
     )
 
@@ -40,7 +40,7 @@ def test_accumulation_and_processes_only_split_the_samples() -> None:
 def test_steps_and_seeds_differ() -> None:
     a = one(0).normal(4)
     assert not torch.equal(a, one(1).normal(4))
-    other = Step(index=0, micro=0, accumulation=1, batch_size=8, seed=6)
+    other = MicroStep(index=0, micro=0, accumulation=1, batch_size=8, seed=6)
     assert not torch.equal(a, other.normal(4))
     assert other.rows(100).tolist() != one(0).rows(100).tolist()
 
