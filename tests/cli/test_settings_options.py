@@ -255,6 +255,7 @@ def test_what_only_the_settings_refuse_is_a_usage_error_that_names_the_option(
     assert said.startswith("Error: Invalid value")
     assert option in said
     assert "on the command line" not in said
+    assert "Value error" not in said
 
 
 def test_a_wrong_recipe_is_not_put_down_to_the_option_beside_it(tmp_path) -> None:

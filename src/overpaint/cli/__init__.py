@@ -77,7 +77,8 @@ def _run(args: Sequence[str] | None) -> int:
         command = typer.main.get_command(build_app(_needed(args)))
         code = command.main(args, prog_name="overpaint", standalone_mode=False)
     except _WrongUsage as error:
-        error.message = printable_lines(error.message)  # it may quote a file's name
+        message = printable_lines(error.message)  # it may quote a file's name
+        error.message = message.removeprefix("Value error, ")  # pydantic's, by way of typer
         error.show()
         return int(error.exit_code)
     except SystemExit as stop:

@@ -32,7 +32,8 @@ class CaseSettings(BaseModel, frozen=True):
     preset: str | None = Field(
         default=None,
         json_schema_extra={"values": "overpaint.evaluation.published:presets"},
-        description="Published protocol for the pairs: its rows, captions and judges.",
+        description="Published protocol for the pairs, such as magicbrush-multi: its rows, "
+        "captions and judges.",
     )
     limit: int | None = Field(
         default=None, ge=1, description="Number of pairs to take, the first ones. Left out, all."
