@@ -25,8 +25,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+import overpaint
+
 DEVICE = torch.device("meta")
-_OURS = Path(__file__).resolve().parent.parent.parent / "src"
+_OURS = Path(overpaint.__file__).resolve().parent  # in a checkout or installed
 _READS = {
     "aten._local_scalar_dense.default",
     "aten.equal.default",
