@@ -6,8 +6,9 @@ The public names are loaded on first use, so that `import overpaint` costs nothi
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from overpaint.lazy import imported_on_demand
 
 if TYPE_CHECKING:
     from overpaint.editing import Editor as Editor
@@ -20,13 +21,7 @@ __all__ = ["Editor", "UserError", "__version__"]
 _HOME_OF = {"Editor": "overpaint.editing", "UserError": "overpaint.errors"}
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for (PEP 562)."""
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'overpaint' has no attribute {name!r}")
-    value: object = getattr(import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = imported_on_demand(__name__, _HOME_OF)
 
 
 def __dir__() -> list[str]:

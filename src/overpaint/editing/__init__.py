@@ -5,8 +5,9 @@ The public names are loaded on first use, so that nothing heavy is imported befo
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from overpaint.lazy import imported_on_demand
 
 if TYPE_CHECKING:
     from overpaint.editing.editor import Editor as Editor
@@ -20,11 +21,4 @@ __all__ = [*_HOME_OF]
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Import a public name when it is first asked for (PEP 562)."""
-        if name not in _HOME_OF:
-            raise AttributeError(f"module 'overpaint.editing' has no attribute {name!r}")
-        value: object = getattr(import_module(_HOME_OF[name]), name)
-        globals()[name] = value
-        return value
+    __getattr__ = imported_on_demand(__name__, _HOME_OF)

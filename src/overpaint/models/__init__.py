@@ -9,8 +9,9 @@ is asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from overpaint.lazy import imported_on_demand
 
 if TYPE_CHECKING:
     from overpaint.models.components import Components as Components
@@ -25,27 +26,20 @@ if TYPE_CHECKING:
     from overpaint.models.text_to_image import load_text_to_image as load_text_to_image
 
 _HOME_OF = {
-    "Components": "components",
-    "TextToImageModel": "text_to_image",
-    "fetch_model": "pipelines",
-    "find_model": "names",
-    "load_model": "pipelines",
-    "load_text_to_image": "text_to_image",
-    "pick_device": "devices",
-    "pick_dtype": "devices",
-    "quiet_libraries": "quiet",
-    "save_pipeline": "saving",
+    "Components": "overpaint.models.components",
+    "TextToImageModel": "overpaint.models.text_to_image",
+    "fetch_model": "overpaint.models.pipelines",
+    "find_model": "overpaint.models.names",
+    "load_model": "overpaint.models.pipelines",
+    "load_text_to_image": "overpaint.models.text_to_image",
+    "pick_device": "overpaint.models.devices",
+    "pick_dtype": "overpaint.models.devices",
+    "quiet_libraries": "overpaint.models.quiet",
+    "save_pipeline": "overpaint.models.saving",
 }
 
 __all__ = [*_HOME_OF]
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Import a public name when it is first asked for (PEP 562)."""
-        if name not in _HOME_OF:
-            raise AttributeError(f"module 'overpaint.models' has no attribute {name!r}")
-        value: object = getattr(import_module(f"overpaint.models.{_HOME_OF[name]}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = imported_on_demand(__name__, _HOME_OF)
