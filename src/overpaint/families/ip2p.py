@@ -188,7 +188,7 @@ class InstructPix2Pix(StableDiffusion):
 
     def condition(self, pixels: Tensor, texts: Sequence[str]) -> Condition:
         """The same from pixels."""
-        return {"picture": encode_mode(self.vae, pixels), **self.text_condition(texts)}
+        return {**self.picture_part(pixels), **self.text_condition(texts)}
 
     def posterior(self, pixels: Tensor) -> Tensor:
         """Mean and deviation of the autoencoder's posterior, (B, 2C, h, w), unscaled."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Self
@@ -49,9 +49,7 @@ class StableDiffusion(Components):
 
     def text_condition(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """`text` and `null_text` of these texts, (B, L, D) each."""
-        states = encode_texts(self, ["", *texts])
-        text = torch.stack([states[one] for one in texts])
-        return {"text": text, "null_text": states[""].expand_as(text)}
+        return text_rows(encode_texts(self, ["", *texts]), texts)
 
     def hide(
         self, condition: Condition, what: Collection[str], rows: Tensor | None = None
@@ -88,3 +86,9 @@ class StableDiffusion(Components):
     def decode(self, latents: Tensor, size: tuple[int, int]) -> Tensor:
         """The pixels of latents (B, C, h, w): (B, 3, height, width), about [-1, 1]."""
         return decode(self, latents)
+
+
+def text_rows(states: Mapping[str, Tensor], texts: Sequence[str]) -> dict[str, Tensor]:
+    """`text` and `null_text` of these texts, from the states (L, D) of each of them and of ""."""
+    text = torch.stack([states[one] for one in texts])
+    return {"text": text, "null_text": states[""].expand_as(text)}

@@ -16,6 +16,7 @@ from overpaint.diffusion.sampling import BeforeStep, SampleRow, sample
 from overpaint.errors import UserError
 from overpaint.models import TextToImageModel
 from overpaint.models.encoding import NotANumberError, decode_latents, encode_texts
+from overpaint.models.stable_diffusion import text_rows
 from overpaint.pairs.settings import PairsSettings, SchedulerName
 from overpaint.sampler import SamplerSettings
 
@@ -93,8 +94,7 @@ class Sampler:
         """
         scheduler = make_scheduler(self.model.scheduler, self.scheduler)
         model = replace(self.model, scheduler=scheduler)
-        text = torch.stack([texts[prompt] for prompt in prompts])
-        condition = {"text": text, "null_text": texts[""].expand_as(text), **(hint or {})}
+        condition = {**text_rows(texts, prompts), **(hint or {})}
         rows = [
             SampleRow(seed, SamplerSettings(num_inference_steps=self.steps, guidance_scale=scale))
             for seed, scale in zip(seeds, guidance_scales, strict=True)
