@@ -244,9 +244,10 @@ def _numbers(text: str, least: float | None = None, most: float | None = None) -
         raise typer.BadParameter(f"{text!r} is not numbers with commas between them.") from None
     if not all(isfinite(value) for value in values):
         raise typer.BadParameter(f"{text!r} holds a number that is not finite.")
-    for end, words in ((least, "less"), (most, "more")):
-        if end is not None and any((v < end) if end is least else (v > end) for v in values):
-            raise typer.BadParameter(f"{text!r} holds a number that is {words} than {end}.")
+    if least is not None and min(values) < least:
+        raise typer.BadParameter(f"{text!r} holds a number that is less than {least}.")
+    if most is not None and max(values) > most:
+        raise typer.BadParameter(f"{text!r} holds a number that is more than {most}.")
     return values
 
 
