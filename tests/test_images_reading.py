@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from overpaint.images import is_plain, load_image
+from overpaint.images import is_plain_rgb, load_image
 
 ORIENTATION = 0x0112
 # How a camera stores an upright picture for each orientation: the inverse of what undoes it.
@@ -386,10 +386,10 @@ def _turned() -> Image.Image:
     ],
 )
 def test_only_a_picture_that_loading_leaves_alone_is_plain(image: object) -> None:
-    assert not is_plain(image)
+    assert not is_plain_rgb(image)
 
 
 def test_a_loaded_picture_is_plain() -> None:
     loaded = load_image(_with(transparency=(255, 0, 0)))
-    assert is_plain(loaded)
+    assert is_plain_rgb(loaded)
     assert load_image(loaded).tobytes() == loaded.tobytes()

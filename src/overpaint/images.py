@@ -147,7 +147,7 @@ def load_image(
     return _upright_rgb(from_array(source), "the array", limits, say)
 
 
-def is_plain(source: object) -> TypeGuard[Image.Image]:
+def is_plain_rgb(source: object) -> TypeGuard[Image.Image]:
     """Whether `load_image` would copy this picture as it is, and have nothing to say of it."""
     return (
         type(source) is Image.Image  # files that Pillow opened are of other classes

@@ -35,7 +35,7 @@ from overpaint.families.contract import (
     Remarks,
 )
 from overpaint.families.loop import as_driver
-from overpaint.images import is_plain, load_image
+from overpaint.images import is_plain_rgb, load_image
 from overpaint.models.devices import pick_device, pick_editing_dtype
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ class Editor:
     def _place(self, image: ImageSource, resolution: int | None) -> _Placed:
         """A picture at its working size, with a request that lacks all but it."""
         notes: list[str] = []
-        picture = image if is_plain(image) else load_image(image, note=notes.append)
+        picture = image if is_plain_rgb(image) else load_image(image, note=notes.append)
         geometry = self.driver.place(picture.size, resolution)
         working = geometry.into(picture)
         if max(picture.size) > MAX_SHRINKING * max(working.size):
