@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from gpu_models import frozen_parts, unet
 from original_layout import (
     original_text_name,
     original_unet_name,
@@ -32,7 +33,6 @@ from PIL import Image
 from overpaint import Editor
 from overpaint.models import Components, save_pipeline
 from overpaint.models.quiet import quiet_libraries
-from overpaint.models.single_file import SD15, clip_tokenizer
 
 SECONDS: dict[str, float] = {}
 
@@ -88,19 +88,10 @@ def write_both_layouts(folder: Path) -> int:
 
 def random_model() -> Components:
     """An InstructPix2Pix model of SD 1.5's shape that has learnt nothing."""
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
     torch.manual_seed(0)
     half = torch.bfloat16
-    unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(SD15 / "unet"))
-    vae = AutoencoderKL.from_config(AutoencoderKL.load_config(SD15 / "vae"))
-    text_encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(SD15 / "text_encoder"))
     with quiet_libraries():
-        for part in (unet, vae, text_encoder):
-            part.to(half)
-        scheduler = DDIMScheduler.from_pretrained(SD15 / "scheduler")
-    return Components(unet, vae, text_encoder, clip_tokenizer(), scheduler)
+        return Components(unet=unet("full", half, channels=8), **frozen_parts("full", half))
 
 
 def original_tensors(model: Components) -> dict[str, torch.Tensor]:

@@ -49,33 +49,42 @@ GEMMA_SMOKE = {
 }  # fmt: skip
 
 
+def frozen_parts(size: Size, dtype: torch.dtype) -> dict[str, Any]:
+    """Autoencoder, text tower, tokenizer and scheduler of Stable Diffusion 1.5's shape, by name."""
+    from diffusers import AutoencoderKL, DDIMScheduler
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    text = CLIPTextConfig.from_pretrained(SD15 / "text_encoder", **_changes("text_encoder", size))
+    return {
+        "vae": AutoencoderKL.from_config(_config(AutoencoderKL, "vae", size)).to(dtype),
+        "text_encoder": CLIPTextModel(text).to(dtype),
+        "tokenizer": clip_tokenizer(),
+        "scheduler": DDIMScheduler.from_pretrained(SD15 / "scheduler"),
+    }
+
+
+def unet(size: Size, dtype: torch.dtype, channels: int) -> Any:
+    """A U-Net of that shape that takes so many channels: 8 to edit, 4 to draw."""
+    from diffusers import UNet2DConditionModel
+
+    shape = {**_config(UNet2DConditionModel, "unet", size), "in_channels": channels}
+    return UNet2DConditionModel.from_config(shape).to(dtype)
+
+
 def write_pipelines(folder: Path, size: Size, device: str) -> int:
     """`editor/` and `drawer/` (with its `controlnet/`) in half precision; the parameters of one."""
-    from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from diffusers import ControlNetModel
 
     torch.manual_seed(0)
     half = torch.float16
     with quiet_libraries(), torch.device(device):
-        vae = AutoencoderKL.from_config(_config(AutoencoderKL, "vae", size)).to(half)
-        text = CLIPTextConfig.from_pretrained(
-            SD15 / "text_encoder", **_changes("text_encoder", size)
-        )
-        text_encoder = CLIPTextModel(text).to(half)
-        scheduler = DDIMScheduler.from_pretrained(SD15 / "scheduler")
+        parts = frozen_parts(size, half)
         for name, channels in (("editor", 8), ("drawer", 4)):
-            shape = {**_config(UNet2DConditionModel, "unet", size), "in_channels": channels}
-            unet = UNet2DConditionModel.from_config(shape).to(half)
-            save_pipeline(
-                folder / name,
-                unet=unet,
-                vae=vae,
-                text_encoder=text_encoder,
-                tokenizer=clip_tokenizer(),
-                scheduler=scheduler,
-            )
-        ControlNetModel.from_unet(unet).to(half).save_pretrained(folder / "drawer" / "controlnet")
-    return sum(p.numel() for p in unet.parameters())
+            network = unet(size, half, channels)
+            save_pipeline(folder / name, unet=network, **parts)
+        controlnet = ControlNetModel.from_unet(network).to(half)
+        controlnet.save_pretrained(folder / "drawer" / "controlnet")
+    return sum(p.numel() for p in network.parameters())
 
 
 def write_clip(folder: Path, size: Size, device: str) -> int:
